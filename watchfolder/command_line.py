@@ -66,11 +66,11 @@ class CommandLine:
         named = f" -c {quoted(self.config_file)}" if self.config_file else ""
         command = " ".join([f"{self.program} {verb}{named}{dashes}{options}", *map(quoted, arguments)])
         is_pattern = not all(map(_is_printable, arguments))  # which is for a shell in there to match
-        return self._inside(command, in_shell=is_pattern) if self.in_container else command
+        return self._within(command, in_shell=is_pattern) if self.in_container else command
 
     def run(self, advised: Advised, *arguments: str) -> str:
         """Say to run it, and as whom: one who may not change what the daemon keeps has to be root."""
-        return f"{self._whose}run: {self.to(advised, *arguments)}"
+        return self._say_run(self.to(advised, *arguments))
 
     def run_adopt(self, process: int | None) -> str:
         """Say to run it once while the daemon, which is this process if it runs, does not."""
@@ -80,12 +80,12 @@ class CommandLine:
             return f"run: {begin}{Advised.ADOPT}; docker start {_CONTAINER}"
         adopt = self.to(Advised.ADOPT)
         if self.unit:
-            return f"{self._whose}run: systemctl stop {self.unit} && {adopt}; systemctl start {self.unit}"
+            return self._say_run(f"systemctl stop {self.unit} && {adopt}; systemctl start {self.unit}")
         return f"run: {_stop(process)}{adopt}; {self.to(Advised.RUN)}" if process else f"run: {adopt}"
 
     def as_root(self, command: str) -> str:
         """Return what root types, on the machine, to change files where the daemon sees them."""
-        return self._inside(command, "-u 0 ", in_shell=True) if self.in_container else command
+        return self._within(command, "-u 0 ", in_shell=True) if self.in_container else command
 
     def control(self, verb: Control, *, unit: str, process: int | None, is_stuck: bool = False) -> ToControl:
         """Return how to control the daemon: it runs as this process, and as this unit where systemd started it.
@@ -128,12 +128,11 @@ class CommandLine:
         )
         return f"{command} && {self.control(Control.RESTART, unit=unit, process=None).command}"
 
-    @property
-    def _whose(self) -> str:
-        return "as root, " if self.unit and not self.in_container else ""
+    def _say_run(self, command: str) -> str:
+        return f"as root, run: {command}" if self.unit and not self.in_container else f"run: {command}"
 
     @staticmethod
-    def _inside(command: str, user: str = "", *, in_shell: bool) -> str:
+    def _within(command: str, user: str = "", *, in_shell: bool) -> str:
         return f"docker exec {user}{_CONTAINER} {f'sh -c {shlex.quote(command)}' if in_shell else command}"
 
 

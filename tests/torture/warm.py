@@ -74,7 +74,7 @@ def _become_daemon(run: dict[str, Any]) -> None:
     try:
         stream = open(run["log"], "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - for as long as the process lives
         os.dup2(stream.fileno(), 2)
-        logs.configure("json", logging.INFO, {}, stream)
+        logs.set_up("json", logging.INFO, {}, stream)
         if run["mischief"]:
             MISCHIEF[run["mischief"]](run["accomplice"])
         ending = _command(run, stream) if run["command"] else _daemon(run)

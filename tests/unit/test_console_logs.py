@@ -39,7 +39,7 @@ def _logging_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def logged(*acts: Callable[[], object], style: Style = "auto", level: int = logging.INFO) -> list[str]:
     stream = io.StringIO()
-    logs.configure(style, level, {}, stream)
+    logs.set_up(style, level, {}, stream)
     for act in acts:
         act()
     return stream.getvalue().splitlines()
@@ -65,7 +65,7 @@ def raise_and_log() -> None:
 def read_journal(tmp_path: Path, *acts: Callable[[], object], style: Style = "auto") -> list[str]:
     with (tmp_path / "journal").open("w+", encoding="utf-8") as stream:
         status = os.fstat(stream.fileno())
-        logs.configure(style, logging.INFO, {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}, stream)
+        logs.set_up(style, logging.INFO, {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}, stream)
         for act in acts:
             act()
         stream.seek(0)
@@ -146,7 +146,7 @@ def test_levels_become_syslog_priorities(tmp_path: Path, level: int, priority: i
 
 def test_a_log_that_is_not_systemds_journal_has_times(tmp_path: Path) -> None:
     with (tmp_path / "log").open("w+", encoding="utf-8") as stream:
-        logs.configure("auto", logging.INFO, {"JOURNAL_STREAM": "1:2"}, stream)
+        logs.set_up("auto", logging.INFO, {"JOURNAL_STREAM": "1:2"}, stream)
         event("seen")
         stream.seek(0)
         assert without_time(stream.read()) == "INFO seen\n"
@@ -195,7 +195,7 @@ def test_the_level_is_that_of_our_own_events() -> None:
 
 def test_configured_twice_a_line_is_still_written_once() -> None:
     first = io.StringIO()
-    logs.configure("auto", logging.INFO, {}, first)
+    logs.set_up("auto", logging.INFO, {}, first)
     assert len(logged(lambda: event("seen"))) == 1
     assert first.getvalue() == ""
 
@@ -242,6 +242,6 @@ def test_a_line_that_cannot_be_made_says_where_and_shows_nothing(capsys: pytest.
 
 def test_a_terminal_that_is_gone_stops_nobody() -> None:
     stream = io.StringIO()
-    logs.configure("auto", logging.INFO, {}, stream)
+    logs.set_up("auto", logging.INFO, {}, stream)
     stream.close()
     event("seen")

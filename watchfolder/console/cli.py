@@ -28,7 +28,7 @@ from watchfolder.console.shell import (
     ConfigFile,
     Names,
     Quiet,
-    configured,
+    configuration_at,
     fail,
     in_words,
     say,
@@ -151,7 +151,7 @@ def status(
     as_metrics: Annotated[bool, typer.Option("--prometheus", help="For node_exporter's textfile collector.")] = False,
 ) -> None:
     """Show what waits, moves, is blocked, delivered or quarantined."""
-    with configured(config_file, as_owner=False) as found:
+    with configuration_at(config_file, as_owner=False) as found:
         state = states.read_status(found, datetime.now(UTC))
     if as_json:
         typer.echo(states.as_json(state))
@@ -182,7 +182,7 @@ def explain(path: Annotated[str, typer.Argument(metavar="PATH")], *, config_file
     """
     from watchfolder.console.commands import explain as explaining
 
-    with configured(config_file, as_owner=False) as found:
+    with configuration_at(config_file, as_owner=False) as found:
         path = os.path.abspath(path)
         say(explaining.explain(path, found, lambda: act_as_owner_of(found.state_dir)))
 
@@ -203,7 +203,7 @@ def retry(
         fail("name the files to move back, or say --all", exit_codes.USAGE)
     is_root = os.geteuid() == 0
     moved = failed = 0
-    with configured(config_file) as found:
+    with configuration_at(config_file) as found:
         faults: dict[str, FolderFault] = {}
         pictures, left = retrying.find_all(found, faults) if every else (retrying.find(found, names), 0)
         for outcome in chain(retrying.move_back(pictures, found), faults.values()):
@@ -242,7 +242,7 @@ def reconcile(
     """
     from watchfolder.console.commands import reconcile as reconciling
 
-    with configured(config_file, settings.read) as found, broken_lines() as on_broken:
+    with configuration_at(config_file, settings.read) as found, broken_lines() as on_broken:
         folder = reconciling.require_no_inbox(fetch, found) if fetch is not None else None
         begin = since or datetime.now(UTC) - reconciling.KEPT
         books = reconciling.reconcile(found, begin, on_broken)
@@ -276,7 +276,7 @@ def report(
     if locale is not None and locale not in reports.LOCALES:
         fail(f"--locale must be {', '.join(reports.LOCALES[:-1])} or {reports.LOCALES[-1]}", exit_codes.USAGE)
     path, output = os.path.abspath(path), output if output in {None, "-"} else os.path.abspath(str(output))
-    with configured(config_file, settings.read) as found:
+    with configuration_at(config_file, settings.read) as found:
         picture = reports.picture_of(path)
         if picture.has_changed():
             fail(

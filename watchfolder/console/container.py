@@ -42,7 +42,7 @@ def begin(environ: Mapping[str, str]) -> None:
     For what is wrong in them stands what holds without them: `read` tells it, also on the page.
     """
     os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
-    numbers, wrong = _numbers(environ)
+    numbers, wrong = _read_user(environ)
     os.umask(numbers["UMASK"])
     user, group = numbers["PUID"], numbers["PGID"]
     if os.geteuid() == 0:
@@ -59,8 +59,8 @@ def read(explicit: str | None, environ: Mapping[str, str]) -> Config:
 
     Raises ConfigError with all that is missing and only a person can give.
     """
-    _, wrong = _numbers(environ)
-    faults = wrong + _time_faults(environ.get("TZ", ""))
+    _, wrong = _read_user(environ)
+    faults = wrong + _clock_faults(environ.get("TZ", ""))
     with _add_faults_to(faults):
         for path, holds in _make_files(environ):
             event("container.made", file=path, holds=holds)
@@ -86,7 +86,7 @@ def _make_files(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     key_file, password_file = environ.get(_KEY_FILE), environ.get(_PASSWORD_FILE)
     if not config.names_inbox(environ) and _is_missing(config_file, folder):
         values = {key: value for key, variable in _SET_BY_IMAGE.items() if (value := environ.get(variable))}
-        init_setup.write(config_file, _NOTE + init_setup.example(_PHOTOS, values), 0o600)
+        init_setup.write(config_file, _NOTE + init_setup.configuration_text(_PHOTOS, values), 0o600)
         yield config_file, "every setting, with its default"
     if key_file and not environ.get("BIZMORI_API_KEY") and _is_missing(key_file, folder):
         init_setup.write(key_file, "", 0o600)
@@ -138,14 +138,14 @@ def _add_faults_to(faults: list[str]) -> Iterator[None]:
         faults.append(f"{fault.reason} (for user {os.geteuid()} and group {os.getegid()}: PUID, PGID or --user)")
 
 
-def _time_faults(name: str) -> list[str]:
+def _clock_faults(name: str) -> list[str]:
     """Refuse a name that the C library would take for UTC without a word. (A rule such as CET-1CEST is no name.)"""
     if re.fullmatch(r"[A-Z][A-Za-z_]+(/[A-Za-z0-9_+-]+)+", name) and not os.path.exists(f"/usr/share/zoneinfo/{name}"):
         return [f"$TZ: there is no time zone {name}: write it as in Europe/Berlin, or leave it out for UTC"]
     return []
 
 
-def _numbers(environ: Mapping[str, str]) -> tuple[dict[str, int], list[str]]:
+def _read_user(environ: Mapping[str, str]) -> tuple[dict[str, int], list[str]]:
     """Return whom to be and with which umask, and what is wrong with the variables that say it."""
     faults: list[str] = []
     numbers = {"UMASK": _UMASK, "PUID": _USER}

@@ -24,7 +24,7 @@ _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), 
 Value = str | int | float | bool | None
 
 
-def configure(
+def set_up(
     format: Literal["auto", "text", "json"],  # noqa: A002 - the name of the option
     level: int,
     environ: Mapping[str, str],

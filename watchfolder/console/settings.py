@@ -12,7 +12,7 @@ from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.events import keep_secret
 from watchfolder.journal import STATE_MOVED, read_orders, refuse_other_mode
 from watchfolder.report.conditions import STILL_RUNS
-from watchfolder.report.lock_holder import hidden_daemon, is_held, is_one_of_ours, state_dirs
+from watchfolder.report.lock_holder import held_folders, hidden_daemon, is_held, is_one_of_ours
 from watchfolder.snapshot import FILE, Snapshot
 
 _TOKEN_LENGTH = 16
@@ -66,7 +66,7 @@ def _has_moved_state(found: Config) -> bool:
     The kernel's list of locks is not asked: a reload looks from within the unit, which cannot see it.
     """
     unit = unit_of(found.source)
-    for folder in {*state_dirs(), *([unit.state_dir] if unit else [])} - {found.state_dir}:
+    for folder in {*held_folders(), *([unit.state_dir] if unit else [])} - {found.state_dir}:
         with suppress(FolderFault):  # we may not look there
             said = state_file.read(Place(folder, FILE), Snapshot, "it is not compared with the configuration")
             if said is not None and said.config_file == found.source != "" and is_one_of_ours(said.pid):

@@ -48,7 +48,7 @@ _ASK_OTHERWISE = (
 def set_up() -> None:
     """Set up a command that only looks: errors alone are logged, and neither a lease nor a dead share holds it up."""
     errand.begin()
-    logs.configure("text", logging.ERROR, os.environ, sys.stderr)
+    logs.set_up("text", logging.ERROR, os.environ, sys.stderr)
     signal.signal(signal.SIGIO, signal.SIG_IGN)
 
 
@@ -69,7 +69,7 @@ def in_words(tell: Callable[[str], None] = warn) -> Iterator[None]:
 
 
 @contextmanager
-def configured(
+def configuration_at(
     config_file: str | None,
     read: "Callable[[str, Mapping[str, str]], Config]" = settings.read_beside,
     *,

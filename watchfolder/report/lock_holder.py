@@ -53,8 +53,8 @@ def is_one_of_ours(process: int | str) -> bool:
         return False
 
 
-def state_dirs() -> Iterator[str]:
-    """Give those of the daemons that we may look at: root at all, others at their own."""
+def held_folders() -> Iterator[str]:
+    """Give the state directories of the daemons that we may look at: root at all, others at their own."""
     for process in filter(is_one_of_ours, filter(str.isdigit, os.listdir("/proc"))):
         with contextlib.suppress(OSError):  # another user's, or it has ended
             for number in os.listdir(f"/proc/{process}/fd"):

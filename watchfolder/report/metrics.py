@@ -64,30 +64,30 @@ class _StatusCollector(Collector):
 
 def _of_daemon(status: StatusReport) -> Iterator[Metric]:
     started = status.started.timestamp() if status.started else 0.0
-    yield _family(Gauge, "up", "Whether a daemon runs.", {(): status.is_running})
+    yield _make(Gauge, "up", "Whether a daemon runs.", {(): status.is_running})
     states = {(state,): state == status.service.state for state in _SERVICE_STATES}
-    yield _family(Gauge, "service_state", "What the service lets us do.", states, "state")
+    yield _make(Gauge, "service_state", "What the service lets us do.", states, "state")
     blocked = {(status.service.code or "none",): status.service.state == "blocked"}
-    yield _family(Gauge, "blocked", "Whether the service refuses.", blocked, "code")
+    yield _make(Gauge, "blocked", "Whether the service refuses.", blocked, "code")
     limits = {(by,): by == (status.limit or "nothing") for by in _LIMITS}
-    yield _family(Gauge, "limit", "What keeps the flow from being faster.", limits, "by")
-    yield _family(Counter, "delivered_files", "Files since the start.", {(): status.delivered})
-    yield _family(Counter, "reused_files", "Of these, not paid for.", {(): status.reused})
-    yield _family(Counter, "delivered_bytes", "Bytes since the start.", {(): status.delivered_bytes})
-    yield _family(Gauge, "start_time_seconds", "When the daemon started.", {(): started})
-    yield _family(Gauge, "held_files", "Files whose inbox is not configured.", {(): status.held_files})
-    yield _family(Gauge, "journal_broken_entries", "Entries that cannot be read.", {(): status.broken_entries})
+    yield _make(Gauge, "limit", "What keeps the flow from being faster.", limits, "by")
+    yield _make(Counter, "delivered_files", "Files since the start.", {(): status.delivered})
+    yield _make(Counter, "reused_files", "Of these, not paid for.", {(): status.reused})
+    yield _make(Counter, "delivered_bytes", "Bytes since the start.", {(): status.delivered_bytes})
+    yield _make(Gauge, "start_time_seconds", "When the daemon started.", {(): started})
+    yield _make(Gauge, "held_files", "Files whose inbox is not configured.", {(): status.held_files})
+    yield _make(Gauge, "journal_broken_entries", "Entries that cannot be read.", {(): status.broken_entries})
 
 
 def _of_counts(counts: Counts) -> Iterator[Metric]:
     requests = {each: counts.requests.get(each[0], {}).get(each[1], 0) for each in product(OPERATIONS, OUTCOMES)}
-    yield _family(Counter, "requests", "Requests since the start.", requests, "operation", "outcome")
+    yield _make(Counter, "requests", "Requests since the start.", requests, "operation", "outcome")
     pushes = {(result,): counts.pushes.get(result, 0) for result in PushResult}
-    yield _family(Counter, "pushes", "The service's pushes since the start.", pushes, "outcome")
-    yield _family(Counter, "sent_bytes", "Bytes of pictures since the start.", {(): counts.sent_bytes})
-    yield _family(Counter, "received_bytes", "Bytes of pictures since the start.", {(): counts.received_bytes})
+    yield _make(Counter, "pushes", "The service's pushes since the start.", pushes, "outcome")
+    yield _make(Counter, "sent_bytes", "Bytes of pictures since the start.", {(): counts.sent_bytes})
+    yield _make(Counter, "received_bytes", "Bytes of pictures since the start.", {(): counts.received_bytes})
     messages = {(outcome,): counts.notifications.get(outcome, 0) for outcome in NOTIFIED}
-    yield _family(Counter, "notifications", "Messages since the start.", messages, "outcome")
+    yield _make(Counter, "notifications", "Messages since the start.", messages, "outcome")
     seconds = SummaryMetricFamily("watchfolder_state_seconds", "How long orders were in a state.", labels=["state"])
     for state in State:
         changes, total = counts.state_changes.get(state, 0), counts.state_seconds.get(state, 0.0)
@@ -98,17 +98,17 @@ def _of_counts(counts: Counts) -> Iterator[Metric]:
 def _of_inboxes(inboxes: Mapping[str, InboxStatus]) -> Iterator[Metric]:
     each = inboxes.items()
     is_up = {(name,): inbox.state in {"ok", "held"} for name, inbox in each}
-    yield _family(Gauge, "inbox_up", "Whether its folders are usable.", is_up, "inbox")
+    yield _make(Gauge, "inbox_up", "Whether its folders are usable.", is_up, "inbox")
     files = {(name, state): getattr(inbox, state) or 0 for name, inbox in each for state in _FILE_STATES}
-    yield _family(Gauge, "inbox_files", "Files by what they do.", files, "inbox", "state")
+    yield _make(Gauge, "inbox_files", "Files by what they do.", files, "inbox", "state")
     today = {(name,): inbox.delivered_today for name, inbox in each}
-    yield _family(Gauge, "inbox_delivered_today_files", "Files since local midnight.", today, "inbox")
+    yield _make(Gauge, "inbox_delivered_today_files", "Files since local midnight.", today, "inbox")
     since = {(name,): inbox.oldest_waiting_since for name, inbox in each}
     oldest = {name: at.timestamp() if at else 0.0 for name, at in since.items()}
-    yield _family(Gauge, "inbox_oldest_waiting_time_seconds", "When the oldest came.", oldest, "inbox")
+    yield _make(Gauge, "inbox_oldest_waiting_time_seconds", "When the oldest came.", oldest, "inbox")
 
 
-def _family(kind: type[Gauge | Counter], name: str, says: str, values: Mapping[_Labels, float], *labels: str) -> Metric:
+def _make(kind: type[Gauge | Counter], name: str, says: str, values: Mapping[_Labels, float], *labels: str) -> Metric:
     family = kind(f"watchfolder_{name}", says, labels=labels)
     for each, value in values.items():
         family.add_metric(each, float(value))

@@ -176,7 +176,7 @@ def read_status(config: Config, now: datetime, word: LastWord | None = None) -> 
         quarantine=[_quarantined(each) for each in groups[:MOST_LISTED]],
         faults=[printable(fault.reason) for fault in faults.values()],
         broken_entries=len(broken),
-        **_own_words(snapshot),
+        **_words_of(snapshot),
     )
 
 
@@ -205,7 +205,7 @@ def _under_way(orders: Iterable[Order], inboxes: Collection[str], now: datetime)
     return [order for order in live if due(order) <= now], [order for order in live if due(order) > now]
 
 
-def _own_words(snapshot: Snapshot | None) -> dict[str, Any]:
+def _words_of(snapshot: Snapshot | None) -> dict[str, Any]:
     """Return the fields that are the daemon's own word."""
     if snapshot is None:
         return {}

@@ -24,7 +24,7 @@ class Actions:
         self._turn = threading.Lock()
         self._said: deque[tuple[float, str]] = deque(maxlen=5)
 
-    def said(self) -> list[str]:
+    def lines(self) -> list[str]:
         return [text for at, text in list(self._said) if time.monotonic() - at < _NOTICE_SECONDS]
 
     def retry(self, id_: str) -> bool:

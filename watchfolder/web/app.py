@@ -16,7 +16,7 @@ from watchfolder.report.phrases import clock, files, size
 from watchfolder.report.status import as_json
 from watchfolder.web.actions import Actions
 from watchfolder.web.cache import PageCache, PageState
-from watchfolder.web.security import HEALTH, PUSH, protect
+from watchfolder.web.security import HEALTH, PUSH, require_rights
 
 _TEXT = "text/plain; charset=utf-8"
 _NO_PREVIEW = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 240"><text x="160" y="130" fill="#85827a"
@@ -35,7 +35,7 @@ def make_app(cache: PageCache, http: HttpSection, pushes: Pushes) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.jinja_env.filters |= {"clock": clock, "size": size, "files": files}
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    protect(app, http)
+    require_rights(app, http)
     actions = Actions(cache)
     _add_page(app, cache, actions)
     _add_actions(app, cache, actions)
@@ -48,7 +48,7 @@ def make_app(cache: PageCache, http: HttpSection, pushes: Pushes) -> Flask:
 def make_waiting_app(http: HttpSection, faults: Callable[[], Sequence[str]]) -> Flask:
     """Return the page of a watchfolder that has no configuration yet: what is missing."""
     app = Flask(__name__, static_folder=None)
-    protect(app, http)
+    require_rights(app, http)
 
     @app.get("/")
     def page() -> str:
@@ -76,7 +76,7 @@ def _add_page(app: Flask, cache: PageCache, actions: Actions) -> None:
         tone = "bad" if troubles else "wait" if look and look.beside else "good"
         told = troubles + (look.beside if look else [])
         title = "watchfolder" if tone == "good" else "watchfolder: needs you"
-        facts = {"look": look, "tone": tone, "said": actions.said(), "ids": cache.ids}
+        facts = {"look": look, "tone": tone, "said": actions.lines(), "ids": cache.ids}
         facts["sentences"] = told or [look.status.headline if look else cache.headline()]
         return render_template(template, title=title, nonce=g.nonce, **facts)
 

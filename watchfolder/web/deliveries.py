@@ -60,14 +60,14 @@ def _show(each: history.Delivery, config: Config, ids: Ids) -> ShownDelivery:
         inbox=ended.inbox,
         name=printable(file.delivered or file.name),
         size=file.delivered_size or file.size,
-        before=_before(inbox, ended.key, file, ids) if inbox else None,
-        after=_after(inbox, ended.key, file, ids) if inbox else None,
+        before=_original(inbox, ended.key, file, ids) if inbox else None,
+        after=_result(inbox, ended.key, file, ids) if inbox else None,
         finding=printable(words_of(ended.service, file.finding)),
         recipient=printable(file.recipient or ""),
     )
 
 
-def _before(inbox: Inbox, key: str, file: history.EndedFile, ids: Ids) -> ThumbnailSource | None:
+def _original(inbox: Inbox, key: str, file: history.EndedFile, ids: Ids) -> ThumbnailSource | None:
     if not inbox.originals or not file.sha256:
         return None
     original = Place(inbox.originals, file.name)
@@ -75,7 +75,7 @@ def _before(inbox: Inbox, key: str, file: history.EndedFile, ids: Ids) -> Thumbn
     return ThumbnailSource(ids.of("before", key, file.name), (original, *numbered), file.size, file.sha256)
 
 
-def _after(inbox: Inbox, key: str, file: history.EndedFile, ids: Ids) -> ThumbnailSource | None:
+def _result(inbox: Inbox, key: str, file: history.EndedFile, ids: Ids) -> ThumbnailSource | None:
     if not file.delivered or not file.delivered_sha256 or file.delivered_size is None:
         return None
     place, id_ = Place(inbox.outbox, file.delivered), ids.of("after", key, file.delivered)

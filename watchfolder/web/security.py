@@ -1,8 +1,8 @@
 """Who may see the page and press its buttons; and what every answer tells the browser to refuse."""
 
 import base64
+import contextlib
 import hmac
-import ipaddress
 import logging
 import secrets
 import threading
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, g, make_response, request
 
+from watchfolder.config.values import is_loopback
 from watchfolder.events import event
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ _POLICY = (
 )
 
 
-def protect(app: Flask, http: "HttpSection") -> None:
+def require_rights(app: Flask, http: "HttpSection") -> None:
     """Let only those in who may; with no password that is this machine, by a name of its own and through no proxy.
 
     How it is, in a word, is for everybody: a monitor has no password.
@@ -68,7 +69,7 @@ def protect(app: Flask, http: "HttpSection") -> None:
                 return refused
         elif _is_from_proxy():
             abort(403, "A proxy passed this on, and the page has no password: see http.public_url and password_file.")
-        elif not _is_of_this_machine(request.host):  # a foreign name that was made to point here
+        elif not _is_loopback_name(request.host):  # a foreign name that was made to point here
             abort(403, "This page is for this machine alone: call it by 127.0.0.1 or localhost.")
         if request.method not in {"GET", "HEAD"} and not _is_same_origin(http.public_url):
             abort(403, "This button belongs to a page from elsewhere. Behind a proxy: name it in http.public_url.")
@@ -152,12 +153,10 @@ def _asks_health() -> bool:
     return request.endpoint == HEALTH and is_look and "Authorization" not in request.headers
 
 
-def _is_of_this_machine(host: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+def _is_loopback_name(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return is_loopback(urlsplit(f"//{host}").hostname or "")
+    return False
 
 
 def _is_same_origin(public_url: str | None) -> bool:

@@ -57,14 +57,14 @@ class Thumbnails:
     def _make(self, source: ThumbnailSource) -> None:
         content = b""
         with contextlib.suppress(FolderFault):
-            content = disk.answer_of(partial(_content, source), source.places[0].root)
+            content = disk.answer_of(partial(_read, source), source.places[0].root)
         if content:  # else nothing is remembered: a share may be back soon
             self._kept[source.sha256] = _thumbnail(content)
             if len(self._kept) > _MOST_KEPT:
                 del self._kept[next(iter(self._kept))]
 
 
-def _content(source: ThumbnailSource) -> bytes:
+def _read(source: ThumbnailSource) -> bytes:
     """Read the picture where it lies, if it is still the one that we know."""
     if source.size > _LARGEST_FILE:
         return b""

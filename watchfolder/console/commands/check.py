@@ -62,7 +62,7 @@ def findings(config: Config, user: str | None) -> Iterator[CheckResult]:
     if user is not None:
         yield from _closed_files(config, user)
     yield from _unit(config)
-    state = _state_dir(config, user)
+    state = _state(config, user)
     yield state
     if state.is_done:
         yield from _inboxes(config, Folders(config.state_dir, _OWNER, config.commands, config.inboxes.values()))
@@ -175,7 +175,7 @@ def _unit(config: Config) -> Iterator[CheckResult]:
             yield CheckResult(words + command, exit_codes.CONFIG)
 
 
-def _state_dir(config: Config, user: str | None) -> CheckResult:
+def _state(config: Config, user: str | None) -> CheckResult:
     path = config.state_dir
     try:
         with _probe(path) as place:
@@ -232,7 +232,7 @@ def _inbox(inbox: Inbox, folders: Folders, state_dir: str) -> Iterator[CheckResu
         yield _try(inbox.name, lambda: _no_other(inbox, folders, state_dir))
         yield _try(inbox.name, lambda: _writer(inbox))
         yield _try(inbox.name, lambda: _events(inbox))
-        yield _try(inbox.name, lambda: _folders_of_people(inbox, folders.commands))
+        yield _try(inbox.name, lambda: _new_folders(inbox, folders.commands))
 
 
 def _folder(inbox: Inbox, role: str, path: str, folders: Folders) -> CheckResult:
@@ -320,7 +320,7 @@ def _writer(inbox: Inbox) -> str:
     return "programs that still write cannot be seen on this file system: size, time and the picture's end decide"
 
 
-def _folders_of_people(inbox: Inbox, commands: CommandLine) -> str:
+def _new_folders(inbox: Inbox, commands: CommandLine) -> str:
     """Say whether we could take a picture from a folder that somebody of the group makes in the inbox."""
     match disk.may_write_in_new_folders(inbox.path):
         case True:

@@ -46,7 +46,7 @@ def demo() -> None:
     folder, for a look.
     """
     typer.echo("The whole way on this machine: a stand-in for the service, sample pictures, watchfolder. Some seconds…")
-    logs.configure("text", logging.WARNING, {}, sys.stderr)
+    logs.set_up("text", logging.WARNING, {}, sys.stderr)
     has_person = sys.stdin.isatty() and sys.stdout.isatty()
     try:
         with in_words(), _kept_at_end() as root:
@@ -80,7 +80,7 @@ def _run(root: Path, *, has_person: bool) -> "Outcome":
 
     shows = _to_show()
     with Sandbox(origins={_ADDRESS: sample("jpeg", width=640, height=480, seed=6)}) as sandbox:
-        found = _configured(root, shows, sandbox.url, sandbox.key)
+        found = _set_up(root, shows, sandbox.url, sandbox.key)
         programme = _Programme(root, shows, has_person=has_person)
         pushes = Pushes()
         with Page(found.http, pushes) as page:
@@ -133,7 +133,7 @@ def _write_with_link(folder: Path) -> list[Path]:
     return [*samples, folder / "from an address.jpg"]
 
 
-def _configured(root: Path, shows: tuple[Show, ...], url: str, key: str) -> "Config":
+def _set_up(root: Path, shows: tuple[Show, ...], url: str, key: str) -> "Config":
     key_file = root / "api-key"
     key_file.touch(mode=0o600)
     key_file.write_text(key)
@@ -153,7 +153,7 @@ def _configuration(root: Path, shows: tuple[Show, ...], url: str, key_file: Path
     yield from (line(0, "api"), line(2, "base_url", url), line(2, "key_file", str(key_file)))
     yield line(2, "requests_per_minute", 0)
     yield from (line(0, "state_dir", str(root / "state")), line(0, "http"))
-    yield line(2, "listen", f"127.0.0.1:{_free_port()}")
+    yield line(2, "listen", _free_address())
     yield line(0, "orders_in_flight", 30)  # of one picture each, for two of the services: none waits for another
     yield line(0, "inboxes")
     for show in shows:
@@ -163,14 +163,14 @@ def _configuration(root: Path, shows: tuple[Show, ...], url: str, key_file: Path
         yield line(4, "settle_seconds", 1)
 
 
-def _free_port() -> int:
+def _free_address() -> str:
     for port in (_PAGE_PORT, 0):
         try:
             with socket.create_server(("127.0.0.1", port)) as listener:
-                return int(listener.getsockname()[1])
+                return f"127.0.0.1:{listener.getsockname()[1]}"
         except OSError:
             continue
-    return _PAGE_PORT
+    return f"127.0.0.1:{_PAGE_PORT}"
 
 
 def _end_at_reload(found: "Config") -> "Callable[[], Config]":

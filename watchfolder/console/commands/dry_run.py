@@ -83,14 +83,14 @@ class _Cost:
         self.credits += credits_
         self.requests += requests
 
-    def said(self, config: Config) -> str:
+    def words(self, config: Config) -> str:
         paid = f"up to {in_credits(self.credits)}" if config.api.mode == "live" else "no credits (test key)"
         rate = config.api.requests_per_minute
-        pace = f", {_time(self.requests / rate)} by your plan ({rate} requests a minute)" if rate else ""
+        pace = f", {_in_words(self.requests / rate)} by your plan ({rate} requests a minute)" if rate else ""
         return f"{files(self.sent)}, {paid}, about {self.requests} requests{pace}"
 
 
-def rehearse(config: Config) -> Iterator[str]:
+def tell(config: Config) -> Iterator[str]:
     plans = {name: _plan(inbox, config) for name, inbox in config.inboxes.items()}
     is_met = is_held(Place(config.state_dir, "lock"))  # a daemon that runs has counted them as they came
     new = {name: 0 if is_met else plan.answers.total() for name, plan in plans.items()}
@@ -99,7 +99,7 @@ def rehearse(config: Config) -> Iterator[str]:
         plan = plans[name]
         plan.held, plan.sent, plan.released = told
         yield from _of_inbox(plan, config)
-    yield from _all_together(list(plans.values()), config)
+    yield from _of_all(list(plans.values()), config)
     yield "This was a rehearsal: nothing was sent, moved or paid."
 
 
@@ -110,13 +110,13 @@ def _plan(inbox: Inbox, config: Config) -> InboxPlan:
             plan.fault = f"{inbox.path}: not a folder we know (yet): is the share mounted?"
             Folders(state_dir, "", config.commands).require_mount(inbox.path)
         claiming = (each for each in read_orders(state_dir) if (each.inbox, each.state) == (inbox.name, State.CLAIMING))
-        _look_through(plan, config, being_taken={file.name for order in claiming for file in order.files})
+        _count_files(plan, config, being_taken={file.name for order in claiming for file in order.files})
     except FolderFault as fault:
         plan.fault = fault.reason
     return plan
 
 
-def _look_through(plan: InboxPlan, config: Config, being_taken: set[str]) -> None:
+def _count_files(plan: InboxPlan, config: Config, being_taken: set[str]) -> None:
     inbox = plan.inbox
     ignored, beside, now = Ignored(inbox.ignore), Beside(inbox, config.inboxes.get), time.monotonic()
     found = disk.scan(inbox.path, skip_folder=lambda base: ignored.folder(base) is not None, recursive=inbox.recursive)
@@ -159,13 +159,13 @@ def _of_inbox(plan: InboxPlan, config: Config) -> Iterator[str]:
 
 def _credits_of_inbox(plan: InboxPlan, config: Config) -> Iterator[str]:
     if plan.sent:
-        yield f"  Cost: {_Cost(plan.sent, plan.credits(plan.sent), plan.requests).said(config)}."
+        yield f"  Cost: {_Cost(plan.sent, plan.credits(plan.sent), plan.requests).words(config)}."
     if plan.again and config.api.mode == "live":
         how = f"(on_failure: {plan.inbox.on_failure})"
         yield f"  An order with a bad picture in it: up to {in_credits(plan.again)} more {how}."
 
 
-def _taken_before(config: Config) -> _Cost:
+def _under_way(config: Config) -> _Cost:
     cost = _Cost()
     for order in read_orders(config.state_dir):
         if order.is_to_be_paid and order.why is None:
@@ -174,21 +174,21 @@ def _taken_before(config: Config) -> _Cost:
     return cost
 
 
-def _all_together(plans: list[InboxPlan], config: Config) -> Iterator[str]:
-    whole = _taken_before(config)
+def _of_all(plans: list[InboxPlan], config: Config) -> Iterator[str]:
+    whole = _under_way(config)
     if whole.sent:
         yield f"Already taken and not yet paid: {files(whole.sent)}."
     for plan in plans:
         if plan.sent:
             whole.add(plan.sent, plan.credits(plan.sent), plan.requests)
-    yield f"All together: {whole.said(config)}."
+    yield f"All together: {whole.words(config)}."
     if any(plan.released for plan in plans):
         for plan in plans:
             whole.add(plan.released, plan.credits(plan.released), 0 if plan.sent else plan.requests)
-        yield f"With what is held let go: {whole.said(config)}."
+        yield f"With what is held let go: {whole.words(config)}."
 
 
-def _time(minutes: float) -> str:
+def _in_words(minutes: float) -> str:
     """Say a time in the largest unit of which it has some: the number of requests is no more exact than that."""
     for unit, length in (("day", 1440), ("hour", 60)):
         if minutes >= 2 * length:

@@ -14,7 +14,7 @@ import typer
 
 from watchfolder import spreadsheet
 from watchfolder.console import exit_codes
-from watchfolder.console.shell import ConfigFile, configured, fail, say, warn
+from watchfolder.console.shell import ConfigFile, configuration_at, fail, say, warn
 from watchfolder.events import printable
 from watchfolder.history import Delivery, deliveries
 from watchfolder.journal import read_orders
@@ -50,7 +50,7 @@ def history(
     if as_json and as_csv:
         fail("say --json or --csv, not both", exit_codes.USAGE)
     written = _as_json if as_json else _as_table if as_csv else partial(map, _line)
-    with configured(config_file) as config, broken_lines() as on_broken:
+    with configuration_at(config_file) as config, broken_lines() as on_broken:
         found = deliveries(read_orders(config.state_dir), config.state_dir, since, on_broken)
         say(written(map(_as_row, found)))
 

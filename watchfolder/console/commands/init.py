@@ -114,7 +114,7 @@ def _ask_all(said: _Said) -> init_setup.Wishes:
 def _make(wishes: init_setup.Wishes) -> Iterator[str]:
     if wishes.user:
         os.umask(0o022)  # the daemon reads what root makes here, and people pass through it
-        yield from init_setup.people(wishes)
+        yield from init_setup.make_user(wishes)
     yield from init_setup.configuration(wishes)
     found = settings.read(wishes.config, os.environ, needs_key=False)
     yield from init_setup.folders(found, wishes)
@@ -136,7 +136,7 @@ def _key(key_file: str | None) -> str:
             return ""
         question = "API key (it is not shown; empty: later)"
         return str(
-            typer.prompt(question, default="", hide_input=True, show_default=False, value_proc=_typed_key, err=True)
+            typer.prompt(question, default="", hide_input=True, show_default=False, value_proc=_read_key, err=True)
         )
     try:
         with nullcontext(sys.stdin) if key_file == "-" else open(key_file, encoding="ascii") as file:
@@ -147,7 +147,7 @@ def _key(key_file: str | None) -> str:
         fail(f"--key-file: {key_file} cannot be read: {getattr(error, 'strerror', error)}", exit_codes.USAGE)
 
 
-def _typed_key(text: str) -> str:
+def _read_key(text: str) -> str:
     try:
         return require_key(text.strip(), "API key") if text.strip() else ""
     except ConfigError as error:

@@ -45,7 +45,7 @@ class Wishes:
     group: str  # of the people who share the pictures; empty: the caller's own
 
 
-def people(wishes: Wishes) -> Iterator[str]:
+def make_user(wishes: Wishes) -> Iterator[str]:
     """Make the group and the daemon's user, as root alone can."""
     try:
         grp.getgrnam(wishes.group)
@@ -71,7 +71,7 @@ def configuration(wishes: Wishes) -> Iterator[str]:
     else:
         values = {"key_file": wishes.key_file, "state_dir": wishes.state_dir}
         values["requests_per_minute"] = str(wishes.requests_per_minute)
-        write(wishes.config, example(wishes.folder, values, wishes.service), 0o644)
+        write(wishes.config, configuration_text(wishes.folder, values, wishes.service), 0o644)
         yield f"wrote {wishes.config}"
     if os.path.lexists(wishes.key_file):
         yield f"{wishes.key_file} is there, and stays as it is"
@@ -82,7 +82,7 @@ def configuration(wishes: Wishes) -> Iterator[str]:
         yield f"no key was given: put it into {wishes.key_file} (chmod 600)"
 
 
-def example(folder: str, values: Mapping[str, str], service: str = DEFAULT_SERVICE) -> str:
+def configuration_text(folder: str, values: Mapping[str, str], service: str = DEFAULT_SERVICE) -> str:
     """Return the example configuration with other values, for a service; its folders lie below `folder`.
 
     What other services alone have is left out.

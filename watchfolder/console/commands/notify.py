@@ -4,7 +4,7 @@
 import typer
 
 from watchfolder.console import exit_codes, settings
-from watchfolder.console.shell import ConfigFile, configured, fail
+from watchfolder.console.shell import ConfigFile, configuration_at, fail
 from watchfolder.errors import ConfigError
 
 commands = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -21,7 +21,7 @@ def send_test(*, config_file: ConfigFile = None) -> None:
     from watchfolder.notify.decide import trial
     from watchfolder.notify.delivery import ANSWER_SECONDS, Attempt, label, recipient
 
-    with configured(config_file, as_owner=False) as found:
+    with configuration_at(config_file, as_owner=False) as found:
         if not found.notify:
             fail("notify: no address is configured (config.example.yaml shows some)", exit_codes.CONFIG)
         if faults := settings.notify_faults(found):

@@ -12,7 +12,7 @@ from watchfolder import quota
 from watchfolder.clock import Clock
 from watchfolder.config import Config
 from watchfolder.console import exit_codes
-from watchfolder.console.shell import ConfigFile, Names, Quiet, configured, fail, say
+from watchfolder.console.shell import ConfigFile, Names, Quiet, configuration_at, fail, say
 from watchfolder.disk import Place
 from watchfolder.errors import UnknownName
 from watchfolder.report.conditions import not_running
@@ -32,7 +32,7 @@ def release(
     """
     if every == bool(names):
         fail("name the inboxes to let go, or say --all", exit_codes.USAGE)
-    with configured(config_file) as found:
+    with configuration_at(config_file) as found:
         say(_let_go(found, list(dict.fromkeys(names or found.inboxes))), quiet=quiet)
 
 

@@ -17,7 +17,7 @@ from watchfolder import config
 from watchfolder.config import Config
 from watchfolder.console import container, exit_codes, logs, settings
 from watchfolder.console.privileges import act_as_owner_of
-from watchfolder.console.shell import ConfigFile, Quiet, configured, fail, in_words, say
+from watchfolder.console.shell import ConfigFile, Quiet, configuration_at, fail, in_words, say
 from watchfolder.counters import Counters
 from watchfolder.errors import ConfigError
 from watchfolder.events import event, redacted
@@ -72,25 +72,25 @@ def run(  # noqa: PLR0913 - each is an option
 ) -> None:
     """Watch the inboxes, in the foreground, until told to stop."""
     if dry_run:
-        _rehearse(config_file, once=once)
+        _tell_plan(config_file, once=once)
     has_bar = once and not quiet and log_format is not LogFormat.JSON and sys.stderr.isatty()
     level = log_level or (LogLevel.WARNING if has_bar or quiet else LogLevel.INFO)
 
-    def configure() -> None:
-        logs.configure(log_format.value, logging.getLevelName(level.upper()), os.environ, sys.stderr)
+    def set_up_logs() -> None:
+        logs.set_up(log_format.value, logging.getLevelName(level.upper()), os.environ, sys.stderr)
 
-    configure()
+    set_up_logs()
     with in_words():
         read = partial(_configuration, config_file, waits=waits)
-        outcome = _work(read, configure, once=once, adopt=adopt, has_bar=has_bar)
-    configure()
+        outcome = _work(read, set_up_logs, once=once, adopt=adopt, has_bar=has_bar)
+    set_up_logs()
     if once:
         _tell_end(outcome, quiet=quiet)
     _end(outcome, once=once)
 
 
 def _work(
-    read: Callable[[], Config], configure: Callable[[], None], *, once: bool, adopt: bool, has_bar: bool
+    read: Callable[[], Config], set_up_logs: Callable[[], None], *, once: bool, adopt: bool, has_bar: bool
 ) -> "Outcome":
     from watchfolder import daemon  # before `read`: whom we act as from then on may not read our own code
     from watchfolder.notify import Alarms
@@ -99,7 +99,7 @@ def _work(
     page, alarms = Page(found.http, pushes), Alarms(counters)
     act_as_owner_of(found.state_dir)
     with _bar() if has_bar else nullcontext() as bar, page, alarms:
-        configure()  # a bar takes the stream over
+        set_up_logs()  # a bar takes the stream over
         return daemon.run(
             found,
             partial(_read, found.source or None),
@@ -112,13 +112,13 @@ def _work(
         )
 
 
-def _rehearse(config_file: str | None, *, once: bool) -> NoReturn:
+def _tell_plan(config_file: str | None, *, once: bool) -> NoReturn:
     from watchfolder.console.commands import dry_run
 
     if not once:
         fail("a rehearsal is of a single run: say run --once --dry-run", exit_codes.USAGE)
-    with configured(config_file, settings.read_for_work) as found:
-        say(list(dry_run.rehearse(found)))
+    with configuration_at(config_file, settings.read_for_work) as found:
+        say(list(dry_run.tell(found)))
     raise typer.Exit(exit_codes.DONE)
 
 

@@ -15,7 +15,7 @@ from watchfolder import disk, history
 from watchfolder.config import Config
 from watchfolder.console import exit_codes
 from watchfolder.console.commands.history import Since, broken_lines
-from watchfolder.console.shell import ConfigFile, Quiet, configured, warn
+from watchfolder.console.shell import ConfigFile, Quiet, configuration_at, warn
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import printable
@@ -55,7 +55,7 @@ def verify(
     counts: Counter[VerifyOutcome] = Counter()
     unseen: set[str] = set()
     named = {VerifyOutcome.CHANGED, VerifyOutcome.TAKEN_OUT} if every else {VerifyOutcome.CHANGED}
-    with configured(config_file) as config, broken_lines() as on_broken:
+    with configuration_at(config_file) as config, broken_lines() as on_broken:
         wanted = all_delivered(config, since, on_broken)
         for file, outcome, detail in _with_bar(_check(wanted, config), len(wanted), quiet=quiet):
             counts[outcome] += 1

@@ -16,7 +16,7 @@ from watchfolder import disk
 from watchfolder.command_line import Advised, Control
 from watchfolder.config import WEBHOOK_PATH, Config
 from watchfolder.console import exit_codes, settings
-from watchfolder.console.shell import ConfigFile, configured, fail
+from watchfolder.console.shell import ConfigFile, configuration_at, fail
 from watchfolder.disk import Place
 from watchfolder.errors import Blocked, FolderFault, Reject, WatchfolderError
 from watchfolder.events import printable, redacted
@@ -121,7 +121,7 @@ def try_out(*, config_file: ConfigFile = None) -> None:
 def _opened(config_file: str | None, *, needs_address: bool = True) -> Iterator[tuple[Config, "Webhooks"]]:
     from watchfolder.api import Webhooks  # noqa: PLC0415 - other commands need not wait for it
 
-    with configured(config_file, settings.read) as found:
+    with configuration_at(config_file, settings.read) as found:
         if needs_address and found.webhook.public_url is None:
             fail("webhook.public_url: name the address there that the service can reach", exit_codes.CONFIG)
         with closing(Webhooks(found.api)) as webhooks:
