@@ -106,7 +106,7 @@ class CommandLine:
         command = f"kill -HUP {process}" if verb is Control.RELOAD else f"{_stop(process, is_stuck=is_stuck)}{run}"
         return ToControl(command, command)
 
-    def change_value(self, name: str, *, unit: str, process: int | None) -> ToControl:
+    def set_again(self, name: str, *, unit: str, process: int | None) -> ToControl:
         """Return how the daemon comes by another value of a variable, which no running process takes."""
         if self.in_container:
             command = "docker compose up --detach"

@@ -124,4 +124,4 @@ def test_of_a_process_whose_number_is_not_known_that_is_said() -> None:
     ],
 )
 def test_another_environment_takes_another_process(commands: CommandLine, unit: str, told: str) -> None:
-    assert commands.change_value("KEY", unit=unit, process=7).words == told
+    assert commands.set_again("KEY", unit=unit, process=7).words == told

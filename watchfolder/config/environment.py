@@ -11,7 +11,7 @@ from typing import Any, Final, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from watchfolder.config.faults import advice
-from watchfolder.config.reading import first_bytes_of, read_value
+from watchfolder.config.reading import first_bytes_of, read_word
 from watchfolder.config.sections import Config, Inbox, Section
 from watchfolder.errors import ConfigError
 
@@ -51,7 +51,7 @@ def add_to(tree: dict[str, Any], environ: Mapping[str, str]) -> tuple[dict[str, 
             value = _read_file(text.strip()) if is_in_file else text.strip()
             # A number or a word of YAML where the setting is one; else the text is the value.
             is_text = {field.annotation, *get_args(field.annotation)}.isdisjoint({int, float, bool})
-            _put(tree, path, value if is_text else read_value(value))
+            _put(tree, path, value if is_text else read_word(value))
         except ConfigError as error:
             faults.append(f"${name}: {error.reason}")
         else:

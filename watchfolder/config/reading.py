@@ -36,7 +36,7 @@ def read(path: str) -> tuple[dict[str, Any], list[str]]:
     return tree, [f"{path}, {fault}" for fault in loader.faults]
 
 
-def read_value(text: str) -> object:
+def read_word(text: str) -> object:
     """Return the number or truth value that YAML reads in `text`; else the text, for the validation to refuse."""
     try:
         value = _Loader(text).get_single_data()

@@ -183,7 +183,7 @@ class WebhookSection(Section):
     secret: Annotated[SecretStr, _BESIDE] = SecretStr("")  # empty until one was registered
 
     @model_validator(mode="after")
-    def _needs_both(self) -> Self:
+    def _url_has_a_secret(self) -> Self:
         if (self.public_url is None) != (self.secret_file is None):
             missing, other = ("public_url", "secret_file") if self.secret_file else ("secret_file", "public_url")
             raise ValueError(f"{missing}: is required together with {other}")

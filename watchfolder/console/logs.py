@@ -11,7 +11,6 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Literal, TextIO
 
 from typing_extensions import override
@@ -43,9 +42,11 @@ def set_up(
     logging.root.addHandler(handler)
     logging.root.setLevel(logging.WARNING)
     logging.getLogger("watchfolder").setLevel(level)
-    sys.excepthook = _report_crash
+    sys.excepthook = lambda _kind, error, _trace: event("process.crashed", logging.CRITICAL, trace=error)
     threading.excepthook = _report_thread
-    sys.unraisablehook = _report_unraisable
+    sys.unraisablehook = lambda args: event(
+        "process.unraisable", logging.ERROR, trace=args.exc_value or False, where=args.err_msg
+    )
 
 
 def _is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
@@ -127,14 +128,6 @@ def _lines_of_crash(record: logging.LogRecord) -> Iterator[str]:
             yield printable(line)
 
 
-def _report_crash(_kind: type[BaseException], error: BaseException, _trace: TracebackType | None) -> None:
-    event("process.crashed", logging.CRITICAL, trace=error)
-
-
 def _report_thread(args: threading.ExceptHookArgs) -> None:
     if args.exc_value and not isinstance(args.exc_value, SystemExit):
         event("thread.crashed", logging.CRITICAL, trace=args.exc_value, thread=args.thread and args.thread.name)
-
-
-def _report_unraisable(args: "sys.UnraisableHookArgs") -> None:
-    event("process.unraisable", logging.ERROR, trace=args.exc_value or False, where=args.err_msg)

@@ -37,12 +37,12 @@ def tell_answer(listener: Callable[[], None]) -> Iterator[None]:
     """
     outer: Callable[[], None] | None = getattr(_listener, "hears", None)
 
-    def both() -> None:
+    def call_all() -> None:
         listener()
         if outer is not None:
             outer()
 
-    _listener.hears = both
+    _listener.hears = call_all
     try:
         yield
     finally:

@@ -120,6 +120,13 @@ class Untold(StatePart):
     some: tuple[FileGroup, ...] = ()
     told: Instant | None = None
 
+    def share(self, now: datetime) -> float:
+        """Return 1 and more when it must be told, less while more may come."""
+        if self.first is None or self.last is None or (self.told is not None and now < self.told + _HOLD_DOWN):
+            return 0.0
+        quiet = (now - self.last).total_seconds() / QUIET_SECONDS
+        return max(quiet, (now - self.first).total_seconds() / LONGEST_BURST_SECONDS)
+
 
 class NotifyState(StatePart):
     told: dict[TopicName, Told] = {}  # topic → the last word about it
@@ -274,7 +281,7 @@ class Decisions:
         """Return the topics and bursts to be told now: if one of them must be, those that soon would go along."""
         self._wrong_since = {topic: at for topic, at in self._wrong_since.items() if topic in changes}
         shares = {topic: self._share(topic, each, now) for topic, each in changes.items()}
-        shares |= {name: _burst_share(getattr(self.state, name), now) for name in _BURSTS}
+        shares |= {name: getattr(self.state, name).share(now) for name in _BURSTS}
         if max(shares.values()) < 1 or sum(at > now - _HOUR for at in self.state.sent) >= _MOST_AN_HOUR:
             return set()
         return {name for name, much in shares.items() if much >= _GOES_ALONG}
@@ -325,13 +332,6 @@ def _with_files(
     return untold.model_copy(update=facts)
 
 
-def _burst_share(untold: Untold, now: datetime) -> float:
-    if untold.first is None or untold.last is None or (untold.told is not None and now < untold.told + _HOLD_DOWN):
-        return 0.0
-    quiet = (now - untold.last).total_seconds() / QUIET_SECONDS
-    return max(quiet, (now - untold.first).total_seconds() / LONGEST_BURST_SECONDS)
-
-
 def _put_in_words(
     sentences: Sequence[str], commands: CommandLine, *, is_good: bool, is_finding: bool = False
 ) -> Message:
@@ -342,7 +342,7 @@ def _put_in_words(
     return _message(what, "\n\n".join(lines), is_good=is_good)
 
 
-def trial() -> Message:
+def sample_message() -> Message:
     return _message("a test", "This is a test. When something needs you, it is said here.", is_good=True)
 
 

@@ -24,7 +24,7 @@ class Suspects:
         self._journal = journal
         self._is_silent = is_silent
 
-    def begin_trial(self, able: Iterable[Order], running: Iterable[str]) -> bool:
+    def begin_turn(self, able: Iterable[Order], running: Iterable[str]) -> bool:
         """Return whether it is the suspects' turn: one is under way, or among those that are `able` to begin.
 
         What hangs beside a trial, or as one, is excused: a death that comes now says nothing of it.

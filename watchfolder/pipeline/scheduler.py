@@ -82,7 +82,7 @@ class Pipeline:
             running = set(self._running)
         plan = self._agenda.plan(now, running)
         able = self._may_start(plan.due, now)
-        is_trial = self._suspects.begin_trial(able, running)
+        is_trial = self._suspects.begin_turn(able, running)
         self._ask_list(plan)
         for order in able:
             self._start(order, now, is_trial=is_trial)

@@ -326,7 +326,7 @@ def _of_refusal(snapshot: Snapshot, config: Config) -> Condition:
 def _another_key(snapshot: Snapshot, config: Config) -> ToControl:
     """Say where it is written, and what makes the daemon read it: what was given at the start is read there alone."""
     if snapshot.key_origin == "environment":
-        return config.commands.change_value("BIZMORI_API_KEY", unit=snapshot.unit, process=snapshot.pid)
+        return config.commands.set_again("BIZMORI_API_KEY", unit=snapshot.unit, process=snapshot.pid)
     then = control(Control.RELOAD if snapshot.key_origin == "file" else Control.RESTART, snapshot, config)
     return ToControl(then.command, f"Write the right key into {config.api.key_file}, then {then.words}")
 

@@ -18,7 +18,7 @@ def _all() -> None:
 @commands.command("test")
 def send_test(*, config_file: ConfigFile = None) -> None:
     """Send one message to each address, and say which of them took it."""
-    from watchfolder.notify.decide import trial
+    from watchfolder.notify.decide import sample_message
     from watchfolder.notify.delivery import ANSWER_SECONDS, Attempt, label, recipient
 
     with configuration_at(config_file, as_owner=False) as found:
@@ -28,7 +28,7 @@ def send_test(*, config_file: ConfigFile = None) -> None:
             raise ConfigError(*faults)
     code = exit_codes.DONE
     for number, address in enumerate(found.notify):
-        attempt = Attempt(recipient(address), trial())
+        attempt = Attempt(recipient(address), sample_message())
         attempt.over.wait(ANSWER_SECONDS)
         if attempt.has_arrived:
             typer.echo(f"{label(number, address)}: sent")
