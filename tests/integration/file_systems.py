@@ -23,6 +23,7 @@ _CALLS = {  # name → number on x86_64, aarch64
 }
 _LOAD, _JUMP_EQUAL, _RETURN = 0x20, 0x15, 0x06
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
+_ENOTSUPP = 524  # a number of the kernel that no header for programs knows
 _SECONDS = 30
 
 
@@ -118,6 +119,7 @@ def refuse(lacks: str) -> None:
     column = 0 if platform.machine() == "x86_64" else 1
     answers = {
         "link": {"link": errno.EPERM, "linkat": errno.EPERM},
+        "link of NFS": {"link": _ENOTSUPP, "linkat": _ENOTSUPP},  # its server says NFS3ERR_NOTSUPP
         "renameat2": {"renameat2": errno.EINVAL},
         "rename": {"rename": errno.EACCES, "renameat": errno.EACCES},
     }

@@ -108,7 +108,7 @@ def test_a_repeated_move_finds_that_it_has_happened(here: Path, there: Path) -> 
     assert files_in(there) == {"a.jpg": b"picture"}
 
 
-def test_a_repeated_move_has_happened_though_the_kernel_still_knows_the_old_name(
+def test_a_repeated_move_has_happened_though_its_old_name_is_still_known(
     here: Path, there: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seen on SMB, when the answer to the first rename was lost: the second one says that the new name is taken."""
@@ -385,9 +385,10 @@ def test_without_noreplace_a_folder_moves_as_well(here: Path, there: Path) -> No
     assert files_in(there) == {"a.jpg/inside": b"picture"}
 
 
-def test_without_hard_links_a_delivery_gets_its_name(here: Path, there: Path) -> None:
+@pytest.mark.parametrize("link", ["link", "link of NFS"])
+def test_without_hard_links_a_delivery_gets_its_name(here: Path, there: Path, link: str) -> None:
     (here / "a.jpg").write_bytes(b"picture")
-    on_a_poor_file_system(PUBLISH, here, there)
+    on_a_poor_file_system(PUBLISH, here, there, lacks=f"{link},renameat2")
     assert files_in(here) == {}
     assert files_in(there) == {"a.jpg": b"picture"}
 

@@ -14,6 +14,7 @@ from watchfolder.disk.places import (
     HELD,
     HELD_CODES,
     NOT_PLAIN,
+    NOT_SUPPORTED,
     Closed,
     Held,
     NotAFolder,
@@ -32,7 +33,7 @@ from watchfolder.errors import FolderFault
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _BLOCK_BYTES = 1 << 20
 _NO_PLAIN_FILE = frozenset({"ELOOP", "ENXIO", "EISDIR"})  # what the kernel calls an attempt to open one of those
-_NO_SUCH_TIME = {errno.EINVAL, errno.EOVERFLOW, errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP}
+_NO_SUCH_TIME = {errno.EINVAL, errno.EOVERFLOW, errno.EPERM, errno.EACCES} | NOT_SUPPORTED
 
 
 def create_new(place: Place) -> int:

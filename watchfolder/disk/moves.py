@@ -10,6 +10,7 @@ import stat
 from watchfolder.disk import placeholders
 from watchfolder.disk.files import create_new, hash_of, open_regular, remove, set_times, stat_of
 from watchfolder.disk.places import (
+    NOT_SUPPORTED,
     Closed,
     NotAFolder,
     NotRegular,
@@ -24,12 +25,12 @@ from watchfolder.errors import FolderFault
 
 _RENAME_NOREPLACE = 1
 _renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # an older libc has none
-_NO_SUCH_FLAG = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+_NO_SUCH_FLAG = {errno.EINVAL} | NOT_SUPPORTED
 # What says that a rename has not been done. After any other answer a share's server may have done it, or may do it yet:
 # a time-out, or a lost reply (ENOENT: it was asked twice).
 _REFUSALS = {errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EINVAL}
 _REFUSALS |= {errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EILSEQ, errno.EBUSY, errno.ETXTBSY}
-_NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EINVAL}
+_NO_HARD_LINKS = {errno.EPERM, errno.EMLINK, errno.EACCES, errno.EINVAL} | NOT_SUPPORTED
 
 
 class FsyncBatch:

@@ -18,6 +18,7 @@ _LIFE = secrets.token_hex(3)  # of this process
 _MOST_KEPT = 32  # folders that are open at once
 _kept = threading.local()
 _ANSWERS = (FileNotFoundError, FileExistsError)
+NOT_SUPPORTED = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, 524})  # the last is the kernel's own; NFS hands it on
 CLOSED_CODES = frozenset({"EACCES", "EPERM"})
 HELD_CODES = frozenset({"EAGAIN", "EBUSY", "ETXTBSY"})  # a lease; the last two are a Windows share's words
 READ_ONLY = "it is read-only"

@@ -9,7 +9,7 @@ import os
 import stat
 import struct
 
-from watchfolder.disk.places import Place, folder_faults, open_folder, sync_folder
+from watchfolder.disk.places import NOT_SUPPORTED, Place, folder_faults, open_folder, sync_folder
 
 _ACL = "system.posix_acl_default"
 _VERSION = struct.Struct("<I")
@@ -19,7 +19,7 @@ _NOBODY_NAMED = 0xFFFFFFFF
 _WRITABLE = 0o7
 _PRIVATE_MODE = 0o750
 _SHARED_MODE = 0o2775  # setgid: what is made in it gets its group
-_NO_ACLS = frozenset({errno.ENOTSUP, errno.EINVAL, errno.EPERM})
+_NO_ACLS = {errno.EINVAL, errno.EPERM} | NOT_SUPPORTED
 
 
 def make_group_folder(path: str, group: int, *, user: int = -1) -> None:
