@@ -268,7 +268,7 @@ def refuse_other_mode(orders: Iterable[Order], config: Config) -> None:
     One that is parked has been finished, as far as it goes; its bytes are taken up again by their own kind of key only.
     Raises ConfigError.
     """
-    others = [order for order in orders if order.is_live and order.mode != config.api.mode]
+    others = [order for order in orders if order.is_open and order.mode != config.api.mode]
     if others:
         mode = others[0].mode
         raise ConfigError(

@@ -72,7 +72,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 class Traits:
     """What is so of every order in a state. `STATES` is the only place that says it."""
 
-    asks_service: bool = False  # its step makes requests for the order
+    needs_service: bool = False  # its step makes requests for the order
     buys: bool = False  # among them the one that creates or starts it: refused while there are no credits
     is_at_service: bool = False  # the service has the order, and has not said its end: a push may, before any answer
     holds_slot: bool = True  # of `orders_in_flight`, unless it waits
@@ -88,11 +88,11 @@ STATES: Mapping[State, Traits] = {
     _S.CLAIMING: Traits(holds_slot=False, is_unread=True, leads_home=True),
     _S.MATCHED: Traits(holds_slot=False, leads_home=True, brings_home=True, waits_for_others=True),
     _S.LISTED: Traits(holds_slot=False, leads_home=True, waits_for_others=True),
-    _S.CLAIMED: Traits(asks_service=True, buys=True, is_unread=True, leads_home=True),
-    _S.CREATED: Traits(asks_service=True, is_at_service=True, is_unread=True, leads_home=True),
-    _S.UPLOADED: Traits(asks_service=True, buys=True, is_at_service=True, leads_home=True),
-    _S.CONFIRMED: Traits(asks_service=True, is_at_service=True, leads_home=True),
-    _S.COMPLETED: Traits(asks_service=True, leads_home=True, brings_home=True),
+    _S.CLAIMED: Traits(needs_service=True, buys=True, is_unread=True, leads_home=True),
+    _S.CREATED: Traits(needs_service=True, is_at_service=True, is_unread=True, leads_home=True),
+    _S.UPLOADED: Traits(needs_service=True, buys=True, is_at_service=True, leads_home=True),
+    _S.CONFIRMED: Traits(needs_service=True, is_at_service=True, leads_home=True),
+    _S.COMPLETED: Traits(needs_service=True, leads_home=True, brings_home=True),
     _S.DELIVERED: Traits(is_end=True),
     _S.RECORDED: Traits(holds_slot=False),
     _S.RELEASED: Traits(gives_back=True),
@@ -359,9 +359,9 @@ class Order(Record):
         return product(self.service, self.options)
 
     @property
-    def asks_service(self) -> bool:
+    def needs_service(self) -> bool:
         """Does its step make requests? Not where the service has said all that it is to say."""
-        return self.traits.asks_service and not all(file.finding is not None for file in self.pictures)
+        return self.traits.needs_service and not all(file.finding is not None for file in self.pictures)
 
     @property
     def is_paid(self) -> bool:
@@ -392,7 +392,7 @@ class Order(Record):
         return len(self.pictures) > 1
 
     @property
-    def is_live(self) -> bool:
+    def is_open(self) -> bool:
         """Work remains: neither at its end nor parked in quarantine. One of many leaves the journal, or parts first."""
         if self.state is State.RECORDED:
             return False
@@ -454,7 +454,7 @@ def files_without_inbox(orders: Iterable[Order], inboxes: Collection[str]) -> di
     """Count, by its name, the files that wait, or what is to come beside them, since an inbox was configured."""
     files = Counter[str]()
     for order in orders:
-        if order.inbox not in inboxes and (order.is_live or order.enclosures):
+        if order.inbox not in inboxes and (order.is_open or order.enclosures):
             under_way = sum(file.is_under_way for file in order.files)
             files[order.inbox] += under_way or len(order.pictures) * bool(order.enclosures)
     return dict(files)

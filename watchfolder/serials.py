@@ -41,7 +41,7 @@ class Serials:
         self._place = Place(state_dir, FILE)
         self._guard = threading.Lock()
 
-    def compare(self, inbox: str, texts: Iterable[str]) -> None:
+    def check(self, inbox: str, texts: Iterable[str]) -> None:
         """Begin another series if a number in these texts was never taken: the count is an older one that was put back.
 
         Raises FolderFault.

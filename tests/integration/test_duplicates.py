@@ -341,7 +341,7 @@ def test_a_picture_that_is_on_its_way_again_is_not_parked_by_a_repeated_parking(
 
     is_parked = at_the_first_entry_of_a_file(shop, monkeypatch, come_back_and_fail)
     shop.work(is_parked, takes=False)
-    (again,) = (order.key for order in shop.orders() if order.is_live and order.key != parent)
+    (again,) = (order.key for order in shop.orders() if order.is_open and order.key != parent)
     shop.pass_time(60)
     shop.work(lambda: shop.journal.get(parent) is None)
     service.faults.clear()
@@ -365,7 +365,7 @@ def test_a_duplicate_that_is_sorted_while_the_first_is_parked_takes_that_up(
     def parked_meanwhile(place: Place) -> str | None:
         monkeypatch.setattr(dedup, "_hash", hashed)
         shop.pass_time(3600)
-        shop.work(lambda: not shop.order().is_live, takes=False)
+        shop.work(lambda: not shop.order().is_open, takes=False)
         fault.times = 0
         return hashed(place)
 

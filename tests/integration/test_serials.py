@@ -82,11 +82,11 @@ def test_what_could_not_be_written_down_is_not_given(tmp_path: Path, monkeypatch
 def test_a_number_that_is_ahead_of_the_count_ends_its_series(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     serials = Serials(str(tmp_path))
     (*_, last) = serials.take("press", 5)
-    serials.compare("press", [f"© Berg {last}", "of a series before: AAAAA-99", "no number"])
+    serials.check("press", [f"© Berg {last}", "of a series before: AAAAA-99", "no number"])
     (sixth,) = serials.take("press", 1)
     assert sixth.partition("-")[0] == last.partition("-")[0]
     assert "serials.behind" not in caplog.text
-    serials.compare("press", [f"© Berg {sixth}", f"© Berg {sixth[:6]}7, for dpa"])
+    serials.check("press", [f"© Berg {sixth}", f"© Berg {sixth[:6]}7, for dpa"])
     (another,) = serials.take("press", 1)
     assert another.partition("-")[0] != last.partition("-")[0]
     assert "serials.behind" in caplog.text
@@ -97,9 +97,9 @@ def test_two_inboxes_whose_count_was_put_back_repeat_none_of_their_numbers(tmp_p
     of_press, before = serials.take("press", 5), (tmp_path / FILE).read_bytes()
     of_shop = serials.take("shop", 1)
     (tmp_path / FILE).write_bytes(before)
-    serials.compare("press", of_press)  # the share of the other one is still away
+    serials.check("press", of_press)  # the share of the other one is still away
     again = serials.take("press", 1)
-    serials.compare("shop", of_shop)
+    serials.check("shop", of_shop)
     assert len({*of_press, *of_shop, *again, *serials.take("shop", 1)}) == 8
 
 
@@ -114,7 +114,7 @@ def test_a_share_that_hangs_as_its_table_is_read_keeps_no_serial_back(tmp_path: 
         yield f"© Berg {first}"
 
     with ThreadPoolExecutor(2) as pool:
-        compared = pool.submit(serials.compare, "press", table_on_a_dead_share())
+        compared = pool.submit(serials.check, "press", table_on_a_dead_share())
         try:
             assert is_reading.wait(20)
             (second,) = pool.submit(serials.take, "press", 1).result(10)

@@ -381,7 +381,7 @@ def test_a_pair_that_was_given_up_is_taken_up_again_and_not_paid_twice(begin: Op
         *("a.original.jpg", "a.original.jpg.why.txt"),
     ]
     (parked,) = shop.orders()
-    assert (parked.is_live, parked.is_resumable) == (False, True)
+    assert (parked.is_open, parked.is_resumable) == (False, True)
     never.times = 0
     for each in service._state.orders.values():
         each.processing_seconds = 0.0

@@ -24,8 +24,8 @@ CREDITS = Blocked("no credits", code="USAGE_NOT_ENOUGH", scope=Scope.PURCHASES)
 NOT_OURS = Blocked("another account's", code="ORDER_NOT_OWNER", scope=Scope.ORDER)
 FAILED = Reject("it failed", code="PROCESSING_ERROR")
 AWAY = Retry("the service is away")
-ASKS_SERVICE = sorted(state for state, traits in STATES.items() if traits.asks_service)
-LATER = [state for state in ASKS_SERVICE if not STATES[state].buys]
+NEEDS_SERVICE = sorted(state for state, traits in STATES.items() if traits.needs_service)
+LATER = [state for state in NEEDS_SERVICE if not STATES[state].buys]
 ANTI_AI_NAME, OTHER_NAME = "anti-ai", "watermark-embed"
 
 
@@ -108,12 +108,12 @@ def house() -> House:
 # --- key and credits
 
 
-@pytest.mark.parametrize("state", ASKS_SERVICE)
+@pytest.mark.parametrize("state", NEEDS_SERVICE)
 def test_a_closed_breaker_lets_everything_pass_as_often_as_it_likes(house: House, state: State) -> None:
     assert all(house.is_permitted(state, 0.0) for _ in range(3))
 
 
-@pytest.mark.parametrize("state", ASKS_SERVICE)
+@pytest.mark.parametrize("state", NEEDS_SERVICE)
 def test_a_refused_key_stops_every_step_until_the_probe_is_due(house: House, state: State) -> None:
     house.end(State.CONFIRMED, REFUSED)
     assert not house.is_permitted(state, 299.9)
@@ -145,7 +145,7 @@ def test_what_was_permitted_before_the_refusal_is_held_and_the_probe_is_not(hous
 def test_a_probe_uses_itself_up_no_matter_which_step_makes_it(house: House) -> None:
     house.end(State.CLAIMED, REFUSED)
     assert house.is_permitted(State.COMPLETED, 300.0)
-    assert not any(house.is_permitted(state, 599.0) for state in ASKS_SERVICE)
+    assert not any(house.is_permitted(state, 599.0) for state in NEEDS_SERVICE)
 
 
 @pytest.mark.parametrize("state", LATER)

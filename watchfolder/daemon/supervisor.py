@@ -157,7 +157,7 @@ class Supervisor:
         snapshot = self._snapshot()
         intakes = {name: worker.intake for name, worker in self._workers.items()}
         waiting = {name: intake.candidates.left_waiting(intake.held) for name, intake in intakes.items()}
-        orders = [order for order in self._journal.orders() if order.is_live or order.enclosures]
+        orders = [order for order in self._journal.orders() if order.is_open or order.enclosures]
         holds = [inbox.fault or inbox.held for inbox in snapshot.inboxes.values()]
         ending = Ending.QUARANTINED if snapshot.quarantined else Ending.DONE
         if any([snapshot.blocked, orders, *waiting.values(), *holds]):
@@ -198,9 +198,9 @@ class Supervisor:
         self._disk_usage.look(time.monotonic())
         disks = ChainMap(self._disk_usage.disks, *(worker.disk_usage.disks for worker in self._workers.values()))
         journal, elapsed = self._journal, self._clock.elapsed()
-        is_live = attrgetter("is_live")
+        is_open = attrgetter("is_open")
         mine = {name: journal.orders(name) for name in self._workers}
-        orders = {name: UnderWay.of(filter(is_live, each), elapsed) for name, each in mine.items()}
+        orders = {name: UnderWay.of(filter(is_open, each), elapsed) for name, each in mine.items()}
         counters = journal.counters
         return Snapshot(
             at=self._clock.now(),

@@ -50,7 +50,7 @@ class Claims:
         self._put_back = put_back  # into the inbox, but for the files of these names
         self.dedup = Dedup(inbox, api.mode, journal, work, scope)  # files that are left there for now, among others
         self.partners = Partners(inbox, scope.inbox_of)
-        self._has_compared_serials = False
+        self._has_checked_serials = False
         self.left: dict[str, Left] = {}  # by the last claim, where they lay
 
     def claim(self, ready: Sequence[Ready], *, may_buy: bool = True) -> list[Order]:
@@ -108,22 +108,22 @@ class Claims:
         for key in self._work.list_orders():
             if self._journal.get(key) is None:
                 self._rebuild(key)
-        self._compare_serials()
+        self._check_serials()
 
-    def _compare_serials(self) -> None:
+    def _check_serials(self) -> None:
         """See that no serial comes again, once in a life: the count may be an older one that was put back."""
         table = table_of(self._inbox) if self._flow.issues is not None else None
-        if table is None or self._has_compared_serials:
+        if table is None or self._has_checked_serials:
             return
         try:
             orders = self._journal.orders(self._inbox.name)
             ordered = (result.text for order in orders for _, result in order.results)
             issued = lines_of(self._inbox)  # a damaged line must not hide those behind it
-            self._journal.serials.compare(self._inbox.name, itertools.chain(issued, ordered))
+            self._journal.serials.check(self._inbox.name, itertools.chain(issued, ordered))
         except FolderFault as fault:
             reason = f"{table.path}: {disk.why_not_read(table, fault)}"
             self._journal.serials.begin_another(self._inbox.name, reason)
-        self._has_compared_serials = True
+        self._has_checked_serials = True
 
     def _new_order(self, ready: Sequence[Ready]) -> Order:
         key = str(uuid.uuid4())

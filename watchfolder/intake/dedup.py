@@ -119,7 +119,7 @@ class Dedup:
         with self._scope.guard:
             known, perhaps = [file.sha256 for file in read], self._given_up(read)
             same = [order for order in perhaps if [file.sha256 for file in order.files] == known]
-            if parts.left or (perhaps and None in known) or any(order.is_live for order in same):
+            if parts.left or (perhaps and None in known) or any(order.is_open for order in same):
                 parts.put_off(read)
             elif same:
                 parts.resumed = [(read, same[0])]
@@ -159,7 +159,7 @@ class Dedup:
 
     def _is_over(self, duplicate: Duplicate) -> bool:
         order = self._journal.get(duplicate.key)
-        if order is None or not order.is_live or not self._is_within_reach(order):
+        if order is None or not order.is_open or not self._is_within_reach(order):
             return True
         return duplicate.is_perhaps and not _is_hash_due(order)
 
@@ -174,7 +174,7 @@ class Dedup:
 
     def _may_serve(self, order: Order) -> bool:
         """May its result serve for other files of the same bytes, or of the same address?"""
-        is_of_use = order.is_live and (self._reuses or order.is_resumable)
+        is_of_use = order.is_open and (self._reuses or order.is_resumable)
         return is_of_use and self._has_same_product(order) and self._is_within_reach(order)
 
     def _parked(self) -> list[Order]:
@@ -183,7 +183,7 @@ class Dedup:
     def _are_parked(self, resumed: Sequence[tuple[Sequence[Ready], Order]]) -> bool:
         """Has none been taken up by another inbox, or expired?"""
         found = [self._journal.get(order.key) for _, order in resumed]
-        return all(order is not None and not order.is_live for order in found)
+        return all(order is not None and not order.is_open for order in found)
 
     def _has_same_product(self, order: Order) -> bool:
         return (order.mode, order.product) == (self._mode, self._product)

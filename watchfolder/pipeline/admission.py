@@ -181,15 +181,15 @@ class Admission:
 
         They keep it waiting as long as others: an outage stays cheap.
         """
-        live = [order for order in self._journal.orders() if self._is_live(order)]
+        live = [order for order in self._journal.orders() if self._may_ask(order)]
         waited_out = self._give_way(live) if self._breaker.refusal is None else set()
         return not holding and all(order.key in waited_out for order in live)
 
-    def _is_live(self, order: Order) -> bool:
-        return order.asks_service and not order.refused_by and self.is_within_reach(order.inbox)
+    def _may_ask(self, order: Order) -> bool:
+        return order.needs_service and not order.refused_by and self.is_within_reach(order.inbox)
 
     def _has_order_without_doubt(self, service: str) -> bool:
-        live = (order for order in self._journal.orders() if order.service == service and self._is_live(order))
+        live = (order for order in self._journal.orders() if order.service == service and self._may_ask(order))
         return any(order.doubted_seconds is None for order in live)
 
     # --- files

@@ -63,7 +63,7 @@ class Agenda:
         if order.state is State.QUARANTINED:
             return self._journal.needs_record(order)
         if order.state is State.LISTED:
-            return not any(each.of_list == order.key and each.is_live for each in self._journal.orders(order.inbox))
+            return not any(each.of_list == order.key and each.is_open for each in self._journal.orders(order.inbox))
         return not self._breaker.has_to_wait(order, now)
 
     def follow(self, before: Order, after: Order | None) -> bool:
@@ -109,7 +109,7 @@ class Agenda:
         """Record where a step has left its order; return for how long that rests, unless something else says so."""
         order = self._journal.get(before.key)
         with self._guard:
-            if order is None or not order.asks_service:
+            if order is None or not order.needs_service:
                 self._reached.pop(before.key, None)
                 return 0.0 if order is None or order.state is not before.state else self._wait_beside(order)
             place, (furthest, repeats) = _PLACES[order.state], self._reached.get(order.key, (-1, 0))

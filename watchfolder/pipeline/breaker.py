@@ -165,7 +165,7 @@ class Breaker:
 
     def end(self, permit: Permit, error: BaseException | None) -> None:
         """Record how a step has ended. One that asks nothing says nothing, unless it was refused all the same."""
-        is_unused = permit.is_unused or permit.is_to_split or not permit.order.asks_service
+        is_unused = permit.is_unused or permit.is_to_split or not permit.order.needs_service
         with self._guard:
             match error:
                 case Blocked() if error.scope is not Scope.ORDER:
@@ -259,7 +259,7 @@ class Breaker:
         if is_doubted := self.is_in_doubt(order):
             yield self._services[order.service]
         fault = self._account.fault
-        if fault is None or not order.asks_service or (is_doubted and order.is_of_many):
+        if fault is None or not order.needs_service or (is_doubted and order.is_of_many):
             return
         is_there = order.state is State.CLAIMED and order.order_id is not None  # it is looked at, not bought
         if fault.scope is Scope.EVERYTHING or (order.traits.buys and not is_there):

@@ -108,7 +108,7 @@ class Fetching:
     def copy(self, number: int, sink: Callable[[bytes], object]) -> int:
         """Stream one result, with a fresh link when the one at hand has run out."""
         if self.is_in_archive():
-            return self._from_archive(number, sink)
+            return self._take_out(number, sink)
         return self._fetch(number, sink, RESULT_LIMIT_BYTES)
 
     def _fetch(self, number: int, sink: Callable[[bytes], object], limit_bytes: int) -> int:
@@ -121,7 +121,7 @@ class Fetching:
                 refusal = redo.code
         raise Retry(f"the storage refused the download twice: {refusal}", code=refusal)
 
-    def _from_archive(self, number: int, sink: Callable[[bytes], object]) -> int:
+    def _take_out(self, number: int, sink: Callable[[bytes], object]) -> int:
         """Take one result out of the archive, which is fetched once for all of them."""
         with self._unpacking:
             if self._archive is None:

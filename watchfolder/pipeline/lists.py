@@ -51,7 +51,7 @@ def begin_lines(context: StepContext, order: Order) -> Order:
 def _under_way(context: StepContext, order: Order) -> list[Order]:
     """Return the orders of its lines whose end the history does not have yet."""
     mine = (each for each in context.journal.orders(order.inbox) if each.of_list == order.key)
-    return [each for each in mine if each.is_live or context.journal.needs_record(each)]
+    return [each for each in mine if each.is_open or context.journal.needs_record(each)]
 
 
 def _without_order(context: StepContext, order: Order, under_way: Sequence[Order]) -> list[Line]:
@@ -113,7 +113,7 @@ def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Orde
 def _free_lines(context: StepContext, order: Order, waiting: Sequence[Line], most: int) -> list[Line]:
     """Return up to so many lines to whose addresses no order is under way."""
     reuses = flow_of(order).may_reuse(context.inbox)
-    alike = (each for each in context.journal.orders() if each.is_live and _has_same_product(each, order))
+    alike = (each for each in context.journal.orders() if each.is_open and _has_same_product(each, order))
     busy = {file.address for each in alike if reuses or each.is_resumable for file in each.files}
     return list(islice((line for line in waiting if line.address not in busy), most))
 

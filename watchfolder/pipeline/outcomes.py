@@ -80,7 +80,7 @@ class Outcomes:
 
     def after_crash(self, context: StepContext, order: Order) -> Order | None:
         """End an order during whose steps the process died three times in a row, the last time with it alone."""
-        if order.deaths < _GUILTY_DEATHS or not order.asks_service:
+        if order.deaths < _GUILTY_DEATHS or not order.needs_service:
             return None
         if order.is_of_many and order.may_be_given_back:
             return self._split(context, order, f"watchfolder died {_GUILTY_DEATHS} times while it worked on it")
@@ -113,7 +113,7 @@ class Outcomes:
         But a file that the disk cannot read is given up in the end.
         """
         facts: dict[str, object] = {"failed_at": None}
-        if error.code == BAD_SECTOR and order.asks_service:
+        if error.code == BAD_SECTOR and order.needs_service:
             failing = order.failing_seconds + self._seconds_since_failed(order)
             if failing > self._give_up_after_hours * 3600:
                 return self._quarantine(order, Reject(error.reason, code=BAD_SECTOR, advice=_SAVE_IT))
@@ -163,7 +163,7 @@ class Outcomes:
             return ""
         if order.fingerprint != context.service.fingerprint:
             return "the service does not know this order by this API key: it was made with another one"
-        others = (each for each in self._journal.orders() if each.key != order.key and each.asks_service)
+        others = (each for each in self._journal.orders() if each.key != order.key and each.needs_service)
         if order.refused_by or any(each.missing_since is not None and each.is_paid for each in others):
             return "the service does not know this order any more, nor others: is the API key another account's now?"
         return ""
@@ -249,7 +249,7 @@ class Outcomes:
             answered = max(answered, context.service.answered_at)
         lost = self._seconds_since_failed(order)
         failing = order.failing_seconds + (lost if self._clock.awake() - answered < lost else 0.0)
-        if failing > self._give_up_after_hours * 3600 and order.asks_service:
+        if failing > self._give_up_after_hours * 3600 and order.needs_service:
             reason = f"It failed for {self._give_up_after_hours:g} hours. Last: {error.reason}"
             return self._quarantine(order, Reject(reason, code=error.code))
         wait, now = _next_wait(order), self._clock.read()

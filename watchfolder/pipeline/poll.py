@@ -32,7 +32,7 @@ _S = State
 
 def poll(context: StepContext, order: Order) -> Order:
     """Ask how far the service is, and go on from there; while it is at work, the order is returned as it was."""
-    return go_on_from(context, order, context.poll(order))
+    return go_on(context, order, context.poll(order))
 
 
 def poll_on_a_push(context: StepContext, order: Order) -> Order:
@@ -58,10 +58,10 @@ def poll_after(context: StepContext, order: Order, refusal: Resync) -> Order:
         note_known(context, order)
         reason = f"the service contradicts itself: it calls the order pending, and yet {refusal.reason}"
         raise OrderRetry(reason, code=refusal.code)
-    return go_on_from(context, order, seen)
+    return go_on(context, order, seen)
 
 
-def go_on_from(context: StepContext, order: Order, seen: OrderView) -> Order:
+def go_on(context: StepContext, order: Order, seen: OrderView) -> Order:
     order = _refuse_ended(context, order, seen)
     is_confirmed = order.state is _S.CONFIRMED
     if order.state is _S.COMPLETED or (seen.status is Status.UNKNOWN and not is_confirmed):

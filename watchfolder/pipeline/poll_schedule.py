@@ -70,7 +70,7 @@ class PollSchedule:
             due, at = self._due.get(order.key), _AT_ONCE
             if due is not None and not (order.state is State.CONFIRMED and self._pushed.get(order.key)):
                 at = due.at
-            elif due is None and (order.enclosures or (order.traits.asks_service and order.order_id is not None)):
+            elif due is None and (order.enclosures or (order.traits.needs_service and order.order_id is not None)):
                 at = self._first_at
             if self._is_told_by_list(order):  # others may join it until then
                 at = max(at, self._list_asked_at + timing.LIST_SECONDS)

@@ -52,7 +52,7 @@ def _find(context: StepContext, order: Order) -> Order:
         return context.journal.advance(order, State.RELEASED)
     context.folders.require_room(context.inbox, order.size)
     for delivery in context.delivery_index.find(_original(order)):
-        after = _take_from_inbox(context, order, delivery)
+        after = _take_delivered(context, order, delivery)
         if after is not None:
             return after
     return context.journal.advance(order, State.RELEASED)
@@ -94,7 +94,7 @@ def _original(order: Order) -> Original:
     return Original(order.files[0].size, order.mode, order.product, order.files[0].sha256 or "")
 
 
-def _take_from_inbox(context: StepContext, order: Order, delivery: EarlierDelivery) -> Order | None:
+def _take_delivered(context: StepContext, order: Order, delivery: EarlierDelivery) -> Order | None:
     """Take it from this inbox's outbox, or from another one's, one at a time.
 
     Where that share dies just now, one step of this inbox hangs with it, and no more: the others wait until that inbox

@@ -15,7 +15,7 @@ from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline import timing
 from watchfolder.pipeline.charging import charge, is_clear_no, is_paid_at
 from watchfolder.pipeline.context import StepContext, id_of
-from watchfolder.pipeline.poll import go_on_from, identify, poll, with_hash
+from watchfolder.pipeline.poll import go_on, identify, poll, with_hash
 from watchfolder.pipeline.signed_urls import Asking, remember_links
 from watchfolder.pipeline.successors import part_with, release_changed
 from watchfolder.pipeline.transfers import Round
@@ -94,7 +94,7 @@ def _find_sent(context: StepContext, order: Order) -> Order:
     nothing is learned.
     """
     seen = context.poll(order)
-    order = go_on_from(context, order, seen)
+    order = go_on(context, order, seen)
     is_told = len(seen.inputs) == len(order.files) and (seen.waits_for_upload or flow_of(order).needs_no_start)
     if order.state is not _S.CREATED or not is_told:
         return order

@@ -201,7 +201,7 @@ def _under_way(orders: Iterable[Order], inboxes: Collection[str], now: datetime)
     def due(order: Order) -> datetime:
         return order.not_before.at if order.not_before else now
 
-    live = sorted((order for order in orders if order.is_live and order.inbox in inboxes), key=due)
+    live = sorted((order for order in orders if order.is_open and order.inbox in inboxes), key=due)
     return [order for order in live if due(order) <= now], [order for order in live if due(order) > now]
 
 
@@ -272,7 +272,7 @@ def _with_journal(snapshot: Snapshot, orders: Iterable[Order]) -> Snapshot:
     taken = Counter[str]()
     for order in orders:
         claimed = order.times.get(State.CLAIMING)
-        if order.is_live and order.work_folder_of is None and claimed is not None and claimed.at > snapshot.at:
+        if order.is_open and order.work_folder_of is None and claimed is not None and claimed.at > snapshot.at:
             taken[order.inbox] += _files([order])
     inboxes = {
         name: inbox.model_copy(update={"waiting": max(0, inbox.waiting - taken[name])})

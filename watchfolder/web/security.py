@@ -61,13 +61,13 @@ def require_rights(app: Flask, http: "HttpSection") -> None:
         if request.endpoint == PUSH:  # nothing but a POST to that one path has it
             return None
         if password:
-            if _asks_health():
+            if _is_health_check():
                 return None
             if not _is_password(password, request.headers.get("Authorization", "")):
                 refused = make_response("The page's password, please (any user name).\n", 401)
                 refused.headers["WWW-Authenticate"] = 'Basic realm="watchfolder", charset="UTF-8"'
                 return refused
-        elif _is_from_proxy():
+        elif _is_by_proxy():
             abort(403, "A proxy passed this on, and the page has no password: see http.public_url and password_file.")
         elif not _is_loopback_name(request.host):  # a foreign name that was made to point here
             abort(403, "This page is for this machine alone: call it by 127.0.0.1 or localhost.")
@@ -148,7 +148,7 @@ def _is_password(password: str, authorization: str) -> bool:
     return scheme.lower() == "basic" and hmac.compare_digest(text, password.encode())
 
 
-def _asks_health() -> bool:
+def _is_health_check() -> bool:
     is_look = request.method in {"GET", "HEAD"}
     return request.endpoint == HEALTH and is_look and "Authorization" not in request.headers
 
@@ -163,8 +163,8 @@ def _is_same_origin(public_url: str | None) -> bool:
     origin = request.headers.get("Origin")
     if origin is None or origin == public_url:
         return True
-    return not (public_url and _is_from_proxy()) and urlsplit(origin).netloc == request.host
+    return not (public_url and _is_by_proxy()) and urlsplit(origin).netloc == request.host
 
 
-def _is_from_proxy() -> bool:
+def _is_by_proxy() -> bool:
     return any(name in request.headers for name in _PROXY_HEADERS)

@@ -186,7 +186,7 @@ def _of_left_orders(
     orders: Iterable[Order], ends: Iterable[history.EndedOrder], inboxes: Collection[str], names: Collection[str]
 ) -> Iterator[str]:
     for order in orders:
-        if order.is_live and order.inbox in inboxes:
+        if order.is_open and order.inbox in inboxes:
             yield from _of_order(order)
     for end in ends:
         if end.inbox in inboxes and any({file.name, file.delivered} & {*names} for file in end.files):
@@ -242,7 +242,7 @@ def _same_under_way(spot: _Spot, config: Config) -> Iterator[str]:
     if inbox.duplicates == "again" or found is None:
         return
     same = (flow_of(inbox).product_of(inbox), found.st_size)
-    for order in filter(lambda order: order.is_live, read_orders(config.state_dir)):
+    for order in filter(lambda order: order.is_open, read_orders(config.state_dir)):
         hashes = {file.sha256 for file in order.files if (order.product, file.size) == same}
         if hashes and (None in hashes or disk.hash_of(spot.place) in hashes):
             word = "may be" if None in hashes else "is"
@@ -252,7 +252,7 @@ def _same_under_way(spot: _Spot, config: Config) -> Iterator[str]:
 
 def _conditions(inbox: Inbox, config: Config, order: Order | None = None) -> Iterator[str]:
     """Tell what keeps the whole inbox, or an order of it that is under way, from being worked on."""
-    if order is not None and not order.is_live:
+    if order is not None and not order.is_open:
         return
     snapshot, silent, is_running, _ = running(config.state_dir)
     found = conditions(snapshot, config, is_running=is_running, silent_seconds=silent)

@@ -76,7 +76,7 @@ def under_way(orders: Iterable[Order], folder: str, config: Config) -> Iterator[
         (printable(order.last_error or "").rstrip("."), file.name)
         for order in orders
         for file in order.files
-        if order.is_live and not file.is_delivered and _is_in(file.name, folder)
+        if order.is_open and not file.is_delivered and _is_in(file.name, folder)
     ]
     if live:
         yield f"{files(len(live))} of this folder under way; {config.commands.to(Advised.STATUS)} says how it goes."

@@ -170,7 +170,7 @@ def _enter(books: Books, known: KnownOrder, config: Config) -> None:
     missing = known.missing()
     if known.ended and not missing:
         books.delivered += 1
-    elif any(order.is_live for order in known.orders):
+    elif any(order.is_open for order in known.orders):
         books.under_way += 1
     elif known.entry.status is Status.FAILED:
         books.failed += 1
