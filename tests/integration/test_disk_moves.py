@@ -258,13 +258,13 @@ def test_an_original_that_changes_under_our_hands_is_never_removed(
     here: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (here / "a.jpg").write_bytes(b"picture")
-    compare = moves._compare
+    compare = moves._require_same
 
     def and_then_somebody_saved_again(source: Place, part: Place) -> None:
         compare(source, part)
         (here / "a.jpg").write_bytes(b"a newer one")
 
-    monkeypatch.setattr(moves, "_compare", and_then_somebody_saved_again)
+    monkeypatch.setattr(moves, "_require_same", and_then_somebody_saved_again)
     with pytest.raises(FolderFault):
         move(here, elsewhere)
     assert files_in(here) == {"a.jpg": b"a newer one"}
@@ -272,7 +272,7 @@ def test_an_original_that_changes_under_our_hands_is_never_removed(
 
 def test_a_swept_copy_is_not_a_missing_original(here: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "a.jpg").write_bytes(b"picture")
-    monkeypatch.setattr(moves, "_compare", lambda _source, part: Path(part.path).unlink())
+    monkeypatch.setattr(moves, "_require_same", lambda _source, part: Path(part.path).unlink())
     with pytest.raises(FolderFault):
         move(here, elsewhere)
     assert files_in(here) == {"a.jpg": b"picture"}

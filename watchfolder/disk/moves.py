@@ -260,14 +260,14 @@ def _copy_by(source: Place, part: Place, target: Place, owner: str) -> None:
     with folder_faults(target.path):
         try:
             _copy(source, part)
-            _compare(source, part)
+            _require_same(source, part)
             publish_new(part, target, owner=owner)
         except BaseException:
             remove(part, durable=False)
             raise
 
 
-def _compare(source: Place, part: Place) -> None:
+def _require_same(source: Place, part: Place) -> None:
     if hash_of(part) != hash_of(source):
         raise FolderFault.at(part.path, "the copy differs from its original", code="EIO")
 
