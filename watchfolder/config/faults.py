@@ -37,24 +37,24 @@ def drop_unknown(tree: dict[str, Any]) -> list[str]:
     A section that is not there becomes an empty one.
     """
     tree |= {name: {} for name in ("api", "http", "webhook") if tree.get(name) is None}
-    faults = list(_drop_from(tree, Config, ""))
+    faults = list(_drop_within(tree, Config, ""))
     inboxes = tree["inboxes"] if isinstance(tree.get("inboxes"), dict) else {}
     for name, inbox in list(inboxes.items()):
         if inbox is None or isinstance(inbox, dict):
             inboxes[name] = found = dict(inbox or {})  # a copy: two that share an anchor do not share their fate
-            faults += _drop_from(found, Inbox, f"inboxes.{name}.")
+            faults += _drop_within(found, Inbox, f"inboxes.{name}.")
             found["name"] = name
     return faults
 
 
-def _drop_from(section: dict[str, Any], model: type[Section], where: str) -> Iterator[str]:
+def _drop_within(section: dict[str, Any], model: type[Section], where: str) -> Iterator[str]:
     for key in [key for key in section if key not in model.key_names()]:
         del section[key]
         yield f"{where}{key}: {advice(str(key), model)}"
     for key, inner in model.sections().items():
         if inner is not Inbox and isinstance(section.get(key), dict):
             section[key] = dict(section[key])  # as above
-            yield from _drop_from(section[key], inner, f"{where}{key}.")
+            yield from _drop_within(section[key], inner, f"{where}{key}.")
 
 
 def advice(key: str, model: type[Section]) -> str:
