@@ -113,13 +113,20 @@ def test_a_repeated_move_has_happened_though_its_old_name_is_still_known(
 ) -> None:
     """Seen on SMB, when the answer to the first rename was lost: the second one says that the new name is taken."""
     (here / "a.jpg").write_bytes(b"picture")
+    really, kept = os.stat, os.stat(here / "a.jpg")
     move(here, there)
 
-    def stale(*_: object) -> None:
+    def stale_rename(*_: object) -> None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
 
-    monkeypatch.setattr(moves, "_rename_new", stale)
-    move(here, there)
+    def stale_stat(path: str, *, dir_fd: int, follow_symlinks: bool) -> os.stat_result:
+        is_old_name = os.readlink(f"/proc/self/fd/{dir_fd}") == str(here)
+        return kept if is_old_name else really(path, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(moves, "_rename_new", stale_rename)
+    with monkeypatch.context() as stale:
+        stale.setattr(os, "stat", stale_stat)
+        move(here, there)
     assert files_in(there) == {"a.jpg": b"picture"}
 
 

@@ -117,11 +117,11 @@ def _require_moved(source: Place, target: Place, owner: str) -> None:
 
 def _require_gone(source: Place) -> None:
     try:
-        is_there = stat_of(source) is not None
-    except NotAFolder:
+        with folder_of(source) as folder:
+            _ask_for(folder, source.base)
+    except (FileNotFoundError, NotAFolder):
         return
-    if is_there:
-        raise FolderFault.at(source.path, "the folder that it goes to has just vanished", code="EAGAIN")
+    raise FolderFault.at(source.path, "the folder that it goes to has just vanished", code="EAGAIN")
 
 
 def publish_new(part: Place, target: Place, *, owner: str, batch: FsyncBatch | None = None) -> None:
@@ -214,14 +214,23 @@ def _rename_over(source: Place, from_folder: int, target: Place, to_folder: int,
 
 
 def _is_same_file(one_folder: int, one: str, other_folder: int, other: str) -> bool:
-    """Are they two names of one file? Raises FileNotFoundError when the first is none, or none any more.
-
-    The kernel can think for a while that a share has what a process before us moved away from there (SMB).
-    """
-    first = os.stat(one, dir_fd=one_folder, follow_symlinks=False)
+    """Are they two names of one file? Raises FileNotFoundError when the first is none, or none any more."""
+    first = _ask_for(one_folder, one)
     with contextlib.suppress(FileNotFoundError):
         return os.path.samestat(first, os.stat(other, dir_fd=other_folder, follow_symlinks=False))
     return False
+
+
+def _ask_for(folder: int, name: str) -> os.stat_result:
+    """Return what lies there. A file is opened, so that its share is asked. Raises FileNotFoundError.
+
+    Our kernel can think for a while that a share has what a process before us moved away from there (SMB).
+    """
+    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if stat.S_ISREG(found.st_mode):
+        with contextlib.suppress(PermissionError):
+            os.close(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder))
+    return found
 
 
 def _is_there(folder: int, name: str) -> bool:
