@@ -433,7 +433,7 @@ def test_a_plain_file_that_is_known_costs_no_look(tmp_path: Path) -> None:
 
 
 def test_a_share_that_says_try_again_is_a_folder_fault_and_no_answer() -> None:
-    with pytest.raises(FolderFault) as caught, disk.folder_faults("/mnt/nas/inbox"):
+    with pytest.raises(FolderFault) as caught, disk.translated("/mnt/nas/inbox"):
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")  # seen at SMB: a withdrawn share
     assert caught.value.code == "EAGAIN"
 

@@ -11,7 +11,7 @@ from PIL import Image
 from sandbox_client import PICTURE, Client, answer, client, data, sandbox, tester
 
 from watchfolder.sandbox import Sandbox
-from watchfolder.sandbox.ai_detection import word_of
+from watchfolder.sandbox.ai_detection import verdict_of
 from watchfolder.sandbox.pictures import sample
 
 __all__ = ["client", "sandbox", "tester"]
@@ -69,7 +69,7 @@ def test_a_test_keys_picture_is_judged_by_its_name(tester: Client, name: str, pr
     ],
 )
 def test_a_verdict_is_a_range_of_probabilities(probability: float | None, verdict: str | None) -> None:
-    assert word_of(probability) == verdict
+    assert verdict_of(probability) == verdict
 
 
 @pytest.mark.parametrize(("probability", "verdict"), [(0.6, "uncertain_ai"), (None, None)])

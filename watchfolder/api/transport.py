@@ -76,7 +76,7 @@ class Body:
         self._source = source
         self.size = size
         self.is_sent = False
-        with _folder_faults():
+        with _translated():
             self._start = source.tell() if source.seekable() else None
 
     @property
@@ -86,7 +86,7 @@ class Body:
     def __iter__(self) -> Iterator[bytes]:
         self.is_sent = False
         if self._start is not None:
-            with _folder_faults():
+            with _translated():
                 self._source.seek(self._start)
         held, left = b"", self.size
         while left:
@@ -103,12 +103,12 @@ class Body:
         self.is_sent = True
 
     def _read(self, size: int) -> bytes:
-        with _folder_faults():
+        with _translated():
             return self._source.read(size)
 
 
 @contextmanager
-def _folder_faults() -> Iterator[None]:
+def _translated() -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -66,11 +66,11 @@ from watchfolder.disk.places import (
     NotRegular,
     Place,
     UnfitName,
-    folder_faults,
     folders_kept_open,
     hidden_part,
     make_folder,
     open_folder,
+    translated,
 )
 from watchfolder.disk.sharing import (
     give_all,

@@ -12,13 +12,13 @@ from watchfolder.disk.files import create_in, new_file, open_regular_in, remove,
 from watchfolder.disk.moves import publish_new
 from watchfolder.disk.places import (
     Place,
-    folder_faults,
     folder_of,
     hidden_name,
     hidden_part,
     is_left_over,
     open_folder,
     sync_folder,
+    translated,
 )
 from watchfolder.errors import FolderFault
 
@@ -149,7 +149,7 @@ def append_to_table(place: Place, lines: Sequence[bytes], *, owner: str, perhaps
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), place.path)
         descriptor = open_regular_in(folder, place, (_APPENDING | os.O_NONBLOCK) & ~os.O_CREAT)
         try:
-            with folder_faults(place.path):
+            with translated(place.path):
                 _append(descriptor, folder, lines, perhaps_there=perhaps_there)
         finally:
             os.close(descriptor)
@@ -197,7 +197,7 @@ def sweep(root: str, folder: str, owner: str = "", *, keep: Collection[str] = ()
     try:
         with (
             open_folder(root, folder) as descriptor,
-            folder_faults(os.path.join(root, folder)),
+            translated(os.path.join(root, folder)),
             os.scandir(descriptor) as found,
         ):
             files = [item.name for item in found if not item.is_dir(follow_symlinks=False)]

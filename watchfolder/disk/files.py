@@ -20,12 +20,12 @@ from watchfolder.disk.places import (
     NotAFolder,
     NotRegular,
     Place,
-    folder_faults,
     folder_of,
     new_name,
     open_folder,
     share_group,
     sync_folder,
+    translated,
 )
 from watchfolder.disk.timeouts import answered
 from watchfolder.errors import FolderFault
@@ -68,11 +68,11 @@ def new_file(place: Place, mtime_ns: int | None = None) -> Iterator[Callable[[by
     try:
 
         def write(block: bytes) -> None:
-            with folder_faults(place.path):  # here, for who calls it may take an OSError for one of the network
+            with translated(place.path):  # here, for who calls it may take an OSError for one of the network
                 write_all(descriptor, block)
 
         yield write
-        with folder_faults(place.path):
+        with translated(place.path):
             if mtime_ns is not None:
                 set_times(descriptor, mtime_ns, mtime_ns)
             os.fsync(descriptor)
@@ -80,7 +80,7 @@ def new_file(place: Place, mtime_ns: int | None = None) -> Iterator[Callable[[by
         with contextlib.suppress(OSError):  # the first fault is the one to tell
             os.close(descriptor)
         raise
-    with folder_faults(place.path):  # a share may tell of a failed write only now
+    with translated(place.path):  # a share may tell of a failed write only now
         os.close(descriptor)
     with folder_of(place) as folder:
         sync_folder(folder)
@@ -112,7 +112,7 @@ def open_regular(place: Place) -> int:
 def open_regular_in(parent: int, place: Place, flags: int = _FILE) -> int:
     """Open the plain file in its folder, which is open, with flags that neither wait nor follow a link."""
     try:
-        with folder_faults(place.path):
+        with translated(place.path):
             descriptor = os.open(place.base, flags, dir_fd=parent)
     except FolderFault as fault:
         if fault.code in _NO_PLAIN_FILE:
@@ -153,7 +153,7 @@ def read_bytes(place: Place, limit: int) -> bytes:
         if found is not None and found.st_size == 0:
             return b""
         raise
-    with os.fdopen(descriptor, "rb") as file, folder_faults(place.path):
+    with os.fdopen(descriptor, "rb") as file, translated(place.path):
         content = file.read(limit + 1)
     if len(content) > limit:
         raise FolderFault.at(place.path, f"longer than {limit} bytes", code="EFBIG")
@@ -165,7 +165,7 @@ def open_to_read(place: Place) -> Iterator[Callable[[int, int], bytes]]:
     """Give a function (offset, length) that reads from the file, as `images` wants it."""
     descriptor = open_regular(place)
     try:
-        with folder_faults(place.path):
+        with translated(place.path):
             yield lambda offset, length: os.pread(descriptor, length, offset)
     finally:
         os.close(descriptor)
@@ -174,7 +174,7 @@ def open_to_read(place: Place) -> Iterator[Callable[[int, int], bytes]]:
 def hash_of(place: Place) -> str:
     """Return the SHA-256 of the file's bytes, in hexadecimal. Raises as `open_regular` does."""
     digest = hashlib.sha256()
-    with os.fdopen(open_regular(place), "rb") as file, folder_faults(place.path):
+    with os.fdopen(open_regular(place), "rb") as file, translated(place.path):
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)
             answered()

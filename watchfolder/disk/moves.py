@@ -15,11 +15,11 @@ from watchfolder.disk.places import (
     NotAFolder,
     NotRegular,
     Place,
-    folder_faults,
     folder_of,
     hidden_part,
     open_folder,
     sync_folder,
+    translated,
 )
 from watchfolder.errors import FolderFault
 
@@ -58,7 +58,7 @@ class FsyncBatch:
 
     def found(self, target: Place) -> None:
         """Record a file that lies at its target already, perhaps not synced yet."""
-        with os.fdopen(open_regular(target), "rb") as file, folder_faults(target.path):
+        with os.fdopen(open_regular(target), "rb") as file, translated(target.path):
             os.fsync(file.fileno())
         self._targets[target.root, target.folder] = None
 
@@ -168,7 +168,7 @@ def _sync(root: str, relative: str) -> None:
     with (
         contextlib.suppress(FileNotFoundError),
         open_folder(root, relative) as folder,
-        folder_faults(os.path.join(root, relative)),
+        translated(os.path.join(root, relative)),
     ):
         sync_folder(folder)
 
@@ -266,7 +266,7 @@ def copy(source: Place, target: Place, *, owner: str) -> None:
 
 def _copy_by(source: Place, part: Place, target: Place, owner: str) -> None:
     """Copy into the hidden `part`, compare, and give that its name."""
-    with folder_faults(target.path):
+    with translated(target.path):
         try:
             _copy(source, part)
             _require_same(source, part)

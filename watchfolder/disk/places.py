@@ -88,7 +88,7 @@ class Place:
 
 
 @contextlib.contextmanager
-def folder_faults(path: str) -> Iterator[None]:
+def translated(path: str) -> Iterator[None]:
     """Turn an OSError into FolderFault, in plain words, unless it is an answer."""
     try:
         yield
@@ -161,18 +161,18 @@ def open_folder(root: str, relative: str = "", *, create: bool = False) -> Itera
 @contextlib.contextmanager
 def folder_of(place: Place, *, create: bool = False) -> Iterator[int]:
     """Open the folder of a place as `open_folder` does; what fails in the block is told of the place."""
-    with open_folder(place.root, place.folder, create=create) as descriptor, folder_faults(place.path):
+    with open_folder(place.root, place.folder, create=create) as descriptor, translated(place.path):
         yield descriptor
 
 
 def _open_under(root: str, relative: str, *, create: bool) -> int:
     try:
-        with folder_faults(root):
+        with translated(root):
             descriptor = os.open(root, _FOLDER)
     except FileNotFoundError as error:
         raise FolderFault.at(root, "the folder is not there", code="ENOENT") from error
     path = os.path.join(root, relative)
-    with folder_faults(path):
+    with translated(path):
         try:
             for part in filter(None, relative.split("/")):
                 below = _open_next(descriptor, part, create=create)
@@ -205,7 +205,7 @@ def _open_next(parent: int, part: str, *, create: bool) -> int:
 
 def make_folder(root: str, relative: str, mode: int = _ANYBODY) -> None:
     """Make the folder and those above it, durably; the last one gets `mode`, less the umask."""
-    with open_folder(root, relative, create=True) as descriptor, folder_faults(os.path.join(root, relative)):
+    with open_folder(root, relative, create=True) as descriptor, translated(os.path.join(root, relative)):
         if mode != _ANYBODY:
             os.fchmod(descriptor, mode)
 

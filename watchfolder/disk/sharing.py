@@ -9,7 +9,7 @@ import os
 import stat
 import struct
 
-from watchfolder.disk.places import NOT_SUPPORTED, Place, folder_faults, open_folder, sync_folder
+from watchfolder.disk.places import NOT_SUPPORTED, Place, open_folder, sync_folder, translated
 
 _ACL = "system.posix_acl_default"
 _VERSION = struct.Struct("<I")
@@ -28,9 +28,9 @@ def make_group_folder(path: str, group: int, *, user: int = -1) -> None:
     Raises FileExistsError, FolderFault.
     """
     parent, base = os.path.split(path)
-    with folder_faults(path):
+    with translated(path):
         os.makedirs(parent, 0o755, exist_ok=True)
-    with open_folder(parent) as above, folder_faults(path):
+    with open_folder(parent) as above, translated(path):
         os.mkdir(base, 0o700, dir_fd=above)
         with open_folder(path) as made:
             os.fchown(made, user, group)
@@ -43,7 +43,7 @@ def give_empty_folder(path: str, user: int, group: int, *, is_private: bool) -> 
 
     With `is_private` it is then for the group to read; else its rights stay. Raises FolderFault.
     """
-    with open_folder(path) as folder, folder_faults(path):
+    with open_folder(path) as folder, translated(path):
         owner = os.fstat(folder).st_uid
         if owner == user or owner != os.geteuid() or os.listdir(folder):
             return False
@@ -59,7 +59,7 @@ def give_all(root: str, user: int, group: int) -> None:
     Links stay as they are, and so does a file with a second name, which may lie elsewhere, and what is mounted there.
     Raises FolderFault.
     """
-    with folder_faults(root):
+    with translated(root):
         device = os.stat(root).st_dev
         for _, folders, files, descriptor in os.fwalk(root):
             for name in (".", *folders, *files):
@@ -72,7 +72,7 @@ def give_all(root: str, user: int, group: int) -> None:
 def keep_secret(place: Place) -> None:
     """Take from others what they may do with a file, if it is ours. Raises FolderFault."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with contextlib.suppress(FileNotFoundError), folder_faults(place.path):
+    with contextlib.suppress(FileNotFoundError), translated(place.path):
         descriptor = os.open(place.path, flags)
         try:
             found = os.fstat(descriptor)
@@ -89,7 +89,7 @@ def let_group_write(root: str) -> bool:
     """
     entries = ((_USER, _WRITABLE), (_GROUP, _WRITABLE), (_OTHER, 0o5))
     acl = _VERSION.pack(2) + b"".join(_ENTRY.pack(tag, rights, _NOBODY_NAMED) for tag, rights in entries)
-    with open_folder(root) as folder, folder_faults(root):
+    with open_folder(root) as folder, translated(root):
         try:
             os.setxattr(folder, _ACL, acl)
         except OSError as error:
@@ -104,7 +104,7 @@ def may_write_in_new_folders(root: str) -> bool | None:
 
     None where the file system knows no ACLs: who made it decides, or the server of the share. Raises FolderFault.
     """
-    with open_folder(root) as folder, folder_faults(root):
+    with open_folder(root) as folder, translated(root):
         try:
             acl = os.getxattr(folder, _ACL)
         except OSError as error:

@@ -187,7 +187,7 @@ def identify(head: bytes, name: str, *, takes_pdf: bool = False) -> Format | For
     """Tell what begins with `head` (a few KiB), or None where that cannot be told (yet). Bytes go before the name."""
     found = _identify_bytes(head)
     by_name = foreign_named(name)
-    if found is None and is_named_picture(name) and _is_bmp_without_start(head):
+    if found is None and is_named_picture(name) and _is_bmp_without_header(head):
         return _BARE_BITMAP
     if found is Format.TIFF and by_name in _RAW_BY_EXTENSION.values():
         return by_name  # most cameras' RAW formats, and DNG, are TIFFs
@@ -236,7 +236,7 @@ def _identify_bmp(head: bytes) -> Format | Foreign | None:
     return _OTHER_BITMAP if header_bytes in _OTHER_BMP_HEADERS else None
 
 
-def _is_bmp_without_start(head: bytes) -> bool:
+def _is_bmp_without_header(head: bytes) -> bool:
     """Does a BITMAPINFOHEADER stand there: its own length, a size, one plane, bits per pixel, a known packing?"""
     if len(head) < _BARE_BITMAP_BYTES:
         return False

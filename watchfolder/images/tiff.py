@@ -107,7 +107,7 @@ class Tiff:
             for tag in (tag for tag in _PIECES if tag in directory.fields):
                 # All else is a thumbnail, or a copy in another size.
                 with contextlib.nullcontext() if is_page and tag != _OLD_JPEG else self._beside_the_picture():
-                    self._has_picture |= self._has_piece(directory, tag)
+                    self._has_picture |= self._has_pixels(directory, tag)
             is_page = False
             below += self._read_under(directory)
         return following
@@ -115,7 +115,7 @@ class Tiff:
     def _read_under(self, directory: _Directory) -> Iterator[_Directory]:
         for tag in _CHILDREN:
             with self._beside_the_picture():
-                for child in self._all(directory.fields.get(tag, _NONE)):
+                for child in self._values(directory.fields.get(tag, _NONE)):
                     if self._is_new(child):
                         yield self._read_page(child)
 
@@ -137,7 +137,7 @@ class Tiff:
         self._seen.add(directory)
         return True
 
-    def _has_piece(self, directory: _Directory, tag: int) -> bool:
+    def _has_pixels(self, directory: _Directory, tag: int) -> bool:
         """Is there a piece of this picture? Raises Incomplete when one lies outside the file."""
         offsets, lengths = directory.fields[tag], directory.fields.get(_PIECES[tag])
         if lengths is None or lengths.length != offsets.length:
@@ -199,9 +199,9 @@ class Tiff:
 
     def _first(self, field: _Field) -> int:
         """Return the first value, 0 where there is none, or none that is a plain number."""
-        return next(self._all(field), 0) if field.type in _UNSIGNED else 0
+        return next(self._values(field), 0) if field.type in _UNSIGNED else 0
 
-    def _all(self, field: _Field) -> Iterator[int]:
+    def _values(self, field: _Field) -> Iterator[int]:
         for batch in self._parts(field):
             yield from batch
 

@@ -136,7 +136,7 @@ def decide(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
         return Decision(Action.WAIT, f"it changed less than {inbox.settle_seconds:g} s ago", due, is_passing=True)
     place = Place(inbox.path, name)
     try:
-        with open(disk.open_regular(place), "rb", buffering=0) as file, disk.folder_faults(place.path):
+        with open(disk.open_regular(place), "rb", buffering=0) as file, disk.translated(place.path):
             return _decide_open(inbox, name, sighting, file.fileno(), now)
     except (FileNotFoundError, NotAFolder):  # also when a link lies where its folder was
         return Decision(Action.GONE, "it is gone")

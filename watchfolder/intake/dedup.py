@@ -117,8 +117,8 @@ class Dedup:
         parts, is_alone = Sorted(), not self._given_up(pair)
         read = list(filter(None, (self._read(file, parts, is_alone=is_alone) for file in pair)))
         with self._scope.guard:
-            known, perhaps = [file.sha256 for file in read], self._given_up(read)
-            same = [order for order in perhaps if [file.sha256 for file in order.files] == known]
+            known, perhaps = _hash_list(read), self._given_up(read)
+            same = [order for order in perhaps if _hash_list(order.files) == known]
             if parts.left or (perhaps and None in known) or any(order.is_open for order in same):
                 parts.put_off(read)
             elif same:
@@ -319,6 +319,10 @@ def _is_hash_due(order: Order) -> bool:
 def _mark(file: Ready | OrderFile) -> str | int:
     """Return what two files have in common whose results may serve for both: one address, or as many bytes."""
     return file.address or file.size
+
+
+def _hash_list(files: Iterable[Ready | OrderFile]) -> list[str | None]:
+    return [file.sha256 for file in files]
 
 
 def _hash(place: Place) -> str | None:

@@ -170,7 +170,7 @@ class Sending:
         if before is None or not is_unchanged(place, file):
             raise FileNotFoundError
         with os.fdopen(disk.open_regular(place), "rb") as opened:
-            with disk.folder_faults(place.path):
+            with disk.translated(place.path):
                 source, sha256, md5 = _hash(opened, file.size)
             if not is_unchanged(place, file):
                 raise FileNotFoundError

@@ -62,7 +62,7 @@ class Archive:
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[zipfile.ZipFile]:
-        with io.FileIO(disk.open_regular(self._part)) as file, disk.folder_faults(self._part.path):
+        with io.FileIO(disk.open_regular(self._part)) as file, disk.translated(self._part.path):
             try:
                 with _Bounded(file) as bounded, zipfile.ZipFile(bounded) as archive:
                     yield archive

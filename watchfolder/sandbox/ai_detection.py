@@ -50,7 +50,7 @@ class AiDetection(Product[DetectionOrder]):
     def result(self, order: SandboxOrder) -> Json:
         probability = self._probability(order)
         return {
-            "verdict": word_of(probability),
+            "verdict": verdict_of(probability),
             "probability": probability,
             "options": order.asked or None,
             "originalImageUrl": self._storage.made_link(order, "original"),
@@ -60,7 +60,7 @@ class AiDetection(Product[DetectionOrder]):
     @override
     def listed(self, order: SandboxOrder) -> Json:
         probability = self._probability(order) if order.status == "complete" else None
-        return {"probability": probability, "statusCode": word_of(probability)}
+        return {"probability": probability, "statusCode": verdict_of(probability)}
 
     @override
     def event(self, order: SandboxOrder) -> Json:
@@ -95,7 +95,7 @@ class AiDetection(Product[DetectionOrder]):
         return Response(encoded.getvalue(), mimetype=f"image/{kind}")
 
 
-def word_of(probability: float | None) -> str | None:
+def verdict_of(probability: float | None) -> str | None:
     if probability is None:
         return None
     return next((verdict for below, verdict in _VERDICTS if probability < below), "likely_ai")

@@ -126,10 +126,10 @@ def flaw_of(path: Path, media_type: str) -> str:
         return ""
     if kind in ("PNG", "JPEG") and not is_whole:
         return "the bytes are no whole picture: no end, or a chunk that is not what its checksum says"
-    return "" if needs_no_decoder else _flaw_within(path, is_whole=is_whole)
+    return "" if needs_no_decoder else _flaw_of_pixels(path, is_whole=is_whole)
 
 
-def _flaw_within(path: Path, *, is_whole: bool) -> str:
+def _flaw_of_pixels(path: Path, *, is_whole: bool) -> str:
     """Return what a decoder finds wrong with the pixels, or an empty text."""
     try:
         image = Image.open(path)

@@ -43,7 +43,7 @@ def lines_of(lender: Inbox) -> Iterator[str]:
         descriptor = disk.open_regular(place)
     except (FileNotFoundError, NotAFolder, NotRegular):
         return
-    with os.fdopen(descriptor, encoding="utf-8", errors="replace", newline="") as table, disk.folder_faults(place.path):
+    with os.fdopen(descriptor, encoding="utf-8", errors="replace", newline="") as table, disk.translated(place.path):
         yield from table
 
 

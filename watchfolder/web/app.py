@@ -16,7 +16,7 @@ from watchfolder.report.phrases import clock, files, size
 from watchfolder.report.status import as_json
 from watchfolder.web.actions import Actions
 from watchfolder.web.cache import PageCache, PageState
-from watchfolder.web.security import HEALTH, PUSH, require_rights
+from watchfolder.web.security import HEALTH, PUSH, protect
 
 _TEXT = "text/plain; charset=utf-8"
 _NO_PREVIEW = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 240"><text x="160" y="130" fill="#85827a"
@@ -35,7 +35,7 @@ def make_app(cache: PageCache, http: HttpSection, pushes: Pushes) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.jinja_env.filters |= {"clock": clock, "size": size, "files": files}
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    require_rights(app, http)
+    protect(app, http)
     actions = Actions(cache)
     _add_page(app, cache, actions)
     _add_actions(app, cache, actions)
@@ -48,7 +48,7 @@ def make_app(cache: PageCache, http: HttpSection, pushes: Pushes) -> Flask:
 def make_waiting_app(http: HttpSection, faults: Callable[[], Sequence[str]]) -> Flask:
     """Return the page of a watchfolder that has no configuration yet: what is missing."""
     app = Flask(__name__, static_folder=None)
-    require_rights(app, http)
+    protect(app, http)
 
     @app.get("/")
     def page() -> str:

@@ -45,7 +45,7 @@ _POLICY = (
 )
 
 
-def require_rights(app: Flask, http: "HttpSection") -> None:
+def protect(app: Flask, http: "HttpSection") -> None:
     """Let only those in who may; with no password that is this machine, by a name of its own and through no proxy.
 
     How it is, in a word, is for everybody: a monitor has no password.
