@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from rights import nobodys_folder
 
 from watchfolder.delivery_index import FILE, DeliveryIndex, EarlierDelivery, Original
 
@@ -122,6 +123,16 @@ def test_what_is_forgotten_is_not_found_any_more(tmp_path: Path) -> None:
         (delivery,) = delivery_index.find(original(1))
         delivery_index.forget(original(1), delivery)
         assert delivery_index.find(original(1)) == []
+
+
+def test_one_that_was_cut_in_half_as_it_was_made_is_made_all_the_same() -> None:
+    """NFS 3 and 4.0 make a new file without any rights, and give it them by a second request."""
+    with nobodys_folder() as state_dir:
+        write(state_dir, "2026-03", line(1))
+        (state_dir / FILE).touch()
+        (state_dir / FILE).chmod(0)
+        with opened(state_dir) as delivery_index:
+            assert len(delivery_index.find(original(1))) == 1
 
 
 def test_a_start_reads_only_what_came_since(tmp_path: Path) -> None:

@@ -272,35 +272,38 @@ int linkat(int from_folder, const char *from, int folder, const char *path, int 
   mode_t mode = 0; \
   if ((flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE) { va_list rest; va_start(rest, flags); mode = va_arg(rest, mode_t); va_end(rest); }
 #define CHANGES(flags) (control && control->armed && (flags & (O_CREAT | O_TRUNC)))
-#define OPEN(name) \
-  int name(const char *path, int flags, ...) { \
-    MODE_OF(flags); \
-    REAL(int, name, const char *, int, ...); \
-    char room[PATH_MAX]; \
-    enum verdict verdict = CHANGES(flags) ? judge("open", path_at(AT_FDCWD, path, room), 0) : GO; \
-    FINISH(real(path, flags, mode)); \
-  }
-OPEN(open)
-OPEN(open64)
 
 /* NFS 3 and 4.0 make a new file without any rights, and give it them by a second request, which a death can keep away.
  * Root may open such a file on a local disk; the daemon is not root, nor is it on most servers. */
 static int is_half_made(int folder, const char *path, int flags) {
   struct stat found;
-  if (flags & O_CREAT || !control || !control->armed || !(control->traits & TWO_STEPS)) return 0;
+  if (flags & O_EXCL || !control || !control->armed || !(control->traits & TWO_STEPS)) return 0;
   if (fstatat(folder, path, &found, AT_SYMLINK_NOFOLLOW) || !S_ISREG(found.st_mode) || found.st_mode & 0777) return 0;
   return lacks(TWO_STEPS, folder, path, EACCES);
 }
 
 /* What is cut off when a new file was there is all that follows it: its rights, and its descriptor. */
-static int end_after_first_step(enum verdict verdict, int fd) {
-  if (control->traits & TWO_STEPS && fd >= 0) syscall(SYS_fchmod, fd, 0);
+static int end_amid(enum verdict verdict, int flags, int fd) {
+  if (control->traits & TWO_STEPS && flags & O_EXCL && fd >= 0) syscall(SYS_fchmod, fd, 0);
   if (verdict == DIE_AFTER) die();
   if (fd < 0) return fd;
   syscall(SYS_close, fd);
   errno = control->number;
   return -1;
 }
+
+#define OPEN(name) \
+  int name(const char *path, int flags, ...) { \
+    MODE_OF(flags); \
+    REAL(int, name, const char *, int, ...); \
+    char room[PATH_MAX]; \
+    if (is_half_made(AT_FDCWD, path, flags)) return -1; \
+    enum verdict verdict = CHANGES(flags) ? judge("open", path_at(AT_FDCWD, path, room), 0) : GO; \
+    if (verdict == LIE || verdict == DIE_AFTER) return end_amid(verdict, flags, real(path, flags, mode)); \
+    FINISH(real(path, flags, mode)); \
+  }
+OPEN(open)
+OPEN(open64)
 
 #define OPENAT(name) \
   int name(int folder, const char *path, int flags, ...) { \
@@ -309,8 +312,7 @@ static int end_after_first_step(enum verdict verdict, int fd) {
     char room[PATH_MAX]; \
     if (is_half_made(folder, path, flags)) return -1; \
     enum verdict verdict = CHANGES(flags) ? judge("openat", path_at(folder, path, room), 0) : GO; \
-    if (verdict == LIE || (verdict == DIE_AFTER && flags & O_EXCL)) \
-      return end_after_first_step(verdict, real(folder, path, flags, mode)); \
+    if (verdict == LIE || verdict == DIE_AFTER) return end_amid(verdict, flags, real(folder, path, flags, mode)); \
     FINISH(real(folder, path, flags, mode)); \
   }
 OPENAT(openat)

@@ -181,9 +181,16 @@ def _lines_of(descriptor: int, size: int) -> set[bytes]:
 
 
 def make_marker(place: Place) -> None:
-    """Make sure an empty file is there; says only that this process lives, so it is not synced."""
-    with contextlib.suppress(FileExistsError), folder_of(place, create=True) as folder:
-        os.close(create_in(folder, place.base, 0o600))
+    """Make sure that a file of ours is there, an empty one if it is new, which is not synced.
+
+    NFS 3 and 4.0 make it in two steps; one that a death left without its rights gets them now.
+    """
+    with folder_of(place, create=True) as folder:
+        try:
+            os.close(create_in(folder, place.base, 0o600))
+        except FileExistsError:
+            if not stat.S_IMODE(os.stat(place.base, dir_fd=folder, follow_symlinks=False).st_mode):
+                os.chmod(place.base, 0o600, dir_fd=folder)
 
 
 def sweep(root: str, folder: str, owner: str = "", *, keep: Collection[str] = ()) -> int:
