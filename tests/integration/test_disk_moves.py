@@ -431,6 +431,25 @@ def test_a_publication_never_replaces_a_file(here: Path, there: Path) -> None:
     assert files_in(here) == {"a.jpg": b"picture"}
 
 
+def test_a_publication_cut_after_the_link_is_finished_though_no_file_opens(
+    here: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen on SMB, whose server still had the file open for a process that was killed: EINVAL by the other name."""
+    (here / "a.jpg").write_bytes(b"picture")
+    os.link(here / "a.jpg", there / "a.jpg")
+    really = os.open
+
+    def refuse(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if path == "a.jpg":
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return really(path, flags, mode, dir_fd=dir_fd)
+
+    with monkeypatch.context() as on_smb:
+        on_smb.setattr(os, "open", refuse)
+        disk.publish_new(place(here), place(there), owner=OWNER)
+    assert (files_in(here), files_in(there)) == ({}, {"a.jpg": b"picture"})
+
+
 def test_a_publication_cut_after_the_link_is_finished(here: Path, there: Path) -> None:
     (here / "a.jpg").write_bytes(b"picture")
     os.link(here / "a.jpg", there / "a.jpg")

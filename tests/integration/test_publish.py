@@ -312,6 +312,29 @@ def test_a_picture_that_we_may_not_read_keeps_its_name_and_ours_gets_another(is_
         studio.journal.close()
 
 
+def test_a_delivery_cut_after_its_link_is_finished_without_a_look_into_it(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen on SMB, whose server had the hidden file open for a process that was killed: EINVAL by its other name."""
+    order = studio.received(studio.completed(), pouring(PROTECTED))
+    outbox = studio.top / "outbox"
+    os.link(outbox / (order.files[0].result.part or ""), outbox / "a.jpg")
+    studio.live_again()
+    really = os.open
+
+    def refuse(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if path == "a.jpg" and dir_fd is not None and os.readlink(f"/proc/self/fd/{dir_fd}") == str(outbox):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return really(path, flags, mode, dir_fd=dir_fd)
+
+    with monkeypatch.context() as on_smb:
+        on_smb.setattr(os, "open", refuse)
+        studio.finish()
+    assert studio.files("outbox") == {"a.jpg": PROTECTED}
+    assert studio.files("originals") == {"a.jpg": ORIGINAL}
+    assert studio.hidden("outbox") == []
+
+
 def test_names_are_shortened_to_what_the_folder_takes(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk, "name_limit", lambda _root: 143)  # eCryptfs; none is to be had here
     studio.completed("ä" * 100 + ".jpg")

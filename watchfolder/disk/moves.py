@@ -215,22 +215,29 @@ def _rename_over(source: Place, from_folder: int, target: Place, to_folder: int,
 
 def _is_same_file(one_folder: int, one: str, other_folder: int, other: str) -> bool:
     """Are they two names of one file? Raises FileNotFoundError when the first is none, or none any more."""
-    first = _ask_for(one_folder, one)
+    first = os.stat(one, dir_fd=one_folder, follow_symlinks=False)
     with contextlib.suppress(FileNotFoundError):
-        return os.path.samestat(first, os.stat(other, dir_fd=other_folder, follow_symlinks=False))
+        if os.path.samestat(first, os.stat(other, dir_fd=other_folder, follow_symlinks=False)):
+            return True
+    _ask_for(one_folder, one)
     return False
 
 
-def _ask_for(folder: int, name: str) -> os.stat_result:
-    """Return what lies there. A file is opened, so that its share is asked. Raises FileNotFoundError.
+def _ask_for(folder: int, name: str) -> None:
+    """Raise FileNotFoundError when nothing lies there. A file is opened, so that its share is asked.
 
-    Our kernel can think for a while that a share has what a process before us moved away from there (SMB).
+    Our kernel can think for a while that a share has what a process before us moved away from there (SMB). Any other
+    answer says that it is there: SMB refuses to open a file by its second name while it is open by the first.
     """
-    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    if stat.S_ISREG(found.st_mode):
-        with contextlib.suppress(PermissionError):
-            os.close(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder))
-    return found
+    if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+        return
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return
+    os.close(descriptor)
 
 
 def _is_there(folder: int, name: str) -> bool:

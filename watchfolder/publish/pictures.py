@@ -5,12 +5,13 @@ Every name is journalled before a file gets it, so each step here may find that 
 
 import contextlib
 import logging
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 
 from watchfolder import disk
 from watchfolder.config import Inbox
-from watchfolder.disk import Place, UnfitName
+from watchfolder.disk import NotAFolder, Place, UnfitName
 from watchfolder.events import event
 from watchfolder.folders import Folders
 from watchfolder.images import Format
@@ -149,4 +150,8 @@ class Publisher:
         if result.part in self._unnamed:
             self._unnamed.discard(result.part)
             return False
+        with contextlib.suppress(NotAFolder):
+            part, there = disk.stat_of(Place(self.inbox.outbox, result.part)), disk.stat_of(target)
+            if part and there and os.path.samestat(part, there):  # SMB may refuse to open it by its second name
+                return False
         return not disk.is_ours(target, result.size, result.sha256) and self._next.has_taken(order, result)
