@@ -126,17 +126,29 @@ class WorkFolder:
 
 
 def is_unchanged(place: Place, file: OrderFile) -> bool:
-    """Is this still the file that was claimed, and since its hash was taken, does it hold the same bytes?
+    """Is this still the file that was claimed? Once its bytes are known, no other fact than they says that it is not.
 
-    Size and mtime are the user's to set. The ctime is not, but attributes that somebody touches move it too, as do our
-    own renames, and some file systems do not keep it: another one is a reason to compare the bytes, and no more.
+    Size and mtime are the user's to set, and a share may tell a time otherwise after its server was away. The ctime
+    moves with attributes that somebody touches and with our own renames, and some file systems do not keep it. So what
+    may be paid for goes back for other bytes alone. Raises FolderFault, also when a share contradicts itself.
     """
     found = disk.stat_of(place)
-    if found is None or not disk.is_regular(found):
+    if found is None or not disk.is_regular(found) or found.st_size != file.size:
         return False
-    if (found.st_size, found.st_mtime_ns) != (file.size, file.mtime_ns):
+    if found.st_mtime_ns == file.mtime_ns and file.ctime_ns in {None, found.st_ctime_ns}:
+        return True
+    return file.sha256 is not None and _has_same_bytes(place, file)
+
+
+def _has_same_bytes(place: Place, file: OrderFile) -> bool:
+    try:
+        return disk.hash_of(place) == file.sha256
+    except NotRegular:
         return False
-    return file.ctime_ns in {None, found.st_ctime_ns} or disk.holds(place, file.size, file.sha256)
+    except FileNotFoundError:
+        if disk.stat_of(place) is None:
+            return False
+        raise FolderFault.at(place.path, "it is listed there, and cannot be opened", code="EAGAIN") from None
 
 
 def is_ours(copy: Order, inbox: Inbox, mode: KeyMode, found: Collection[str]) -> bool:

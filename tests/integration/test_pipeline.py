@@ -570,6 +570,16 @@ def test_an_original_changed_after_confirm_comes_back_beside_its_result(begin: O
     assert (shop.folder("originals") / "a.jpg").read_bytes() == OTHER
 
 
+def test_an_original_that_got_another_time_after_confirm_is_not_paid_for_again(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 0.5, "look_seconds": 0})
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    os.utime(work_place(shop, "a.jpg"), (1, 1))
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+    assert (shop.folder("originals") / "a.jpg").read_bytes() == PICTURE
+
+
 def rewrite_through_another_link(place: Path, content: bytes) -> None:
     """Write other bytes of the same length by a second name, and put the time back, as some tag editors do."""
     before, other = place.stat(), place.parents[4] / "another link"

@@ -18,7 +18,7 @@ from rights import as_root, nobodys_folder
 from watchfolder import disk
 from watchfolder.command_line import CommandLine
 from watchfolder.config import Inbox
-from watchfolder.disk import moves
+from watchfolder.disk import Place, files, moves
 from watchfolder.errors import FolderFault, OrderRetry, Retry
 from watchfolder.folders import Folders
 from watchfolder.journal import Journal
@@ -448,6 +448,38 @@ def test_a_ctime_that_moved_is_a_reason_to_compare_the_bytes_and_no_more(studio:
     Path(place.path).write_bytes(ORIGINAL[::-1])
     os.utime(place.path, ns=(found.st_atime_ns, found.st_mtime_ns))
     assert not is_unchanged(place, file)
+
+
+def test_a_time_that_is_told_otherwise_is_a_reason_to_compare_the_bytes(studio: Studio) -> None:
+    """A share whose server was away may do so; a person's `touch` changes nothing that was paid for either."""
+    order = studio.claimed("a.jpg")
+    place, file = studio.publisher.work.place(order, order.files[0]), order.files[0]
+    os.utime(place.path, ns=(1, 1))
+    assert is_unchanged(place, file.having(sha256=hashlib.sha256(ORIGINAL).hexdigest()))
+    assert not is_unchanged(place, file.having(sha256=None))
+
+
+@pytest.mark.parametrize("answer", ["not there", "not all"])
+def test_a_share_that_contradicts_itself_gives_no_paid_original_back(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    order = studio.claimed("a.jpg")
+    place = studio.publisher.work.place(order, order.files[0])
+    file = order.files[0].having(sha256=hashlib.sha256(ORIGINAL).hexdigest(), ctime_ns=1)
+    really = files.open_regular
+
+    def open_otherwise(asked: Place) -> int:
+        if answer == "not there":
+            raise FileNotFoundError
+        descriptor = really(asked)
+        os.lseek(descriptor, 5, os.SEEK_SET)
+        return descriptor
+
+    with monkeypatch.context() as contradicting:
+        contradicting.setattr(files, "open_regular", open_otherwise)
+        with pytest.raises(FolderFault):
+            is_unchanged(place, file)
+    assert is_unchanged(place, file)
 
 
 @pytest.mark.parametrize("what", ["link", "folder"])

@@ -172,12 +172,19 @@ def open_to_read(place: Place) -> Iterator[Callable[[int, int], bytes]]:
 
 
 def hash_of(place: Place) -> str:
-    """Return the SHA-256 of the file's bytes, in hexadecimal. Raises as `open_regular` does."""
-    digest = hashlib.sha256()
+    """Return the SHA-256 of the file's bytes, in hexadecimal.
+
+    Raises as `open_regular` does, and FolderFault when fewer bytes come than the file has: a share that has just come
+    back can do so.
+    """
+    digest, size = hashlib.sha256(), 0
     with os.fdopen(open_regular(place), "rb") as file, translated(place.path):
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)
+            size += len(block)
             answered()
+        if size < os.fstat(file.fileno()).st_size:
+            raise FolderFault.at(place.path, "not all of it could be read", code="EAGAIN")
     return digest.hexdigest()
 
 
