@@ -137,7 +137,8 @@ def play(name: str, stage: Studio) -> dict[str, list[str]]:
         stage.await_delivery(*SHARES, seconds=ARRIVAL_SECONDS)
         if stage.has_only_parts_left():
             failures += stage.stop()
-            stage.start()
+            stage.start()  # ready, it may still be busy with a slow share
+            wait_until(lambda: not stage.has_only_parts_left(), ARRIVAL_SECONDS, "the parts that were left are swept")
     except Exception:  # noqa: BLE001 - whatever it is, the other plays go on
         failures.append(traceback.format_exc())
     found = {share: failures + stage.complaints(share) for share in SHARES}
