@@ -128,14 +128,15 @@ class WorkFolder:
 def is_unchanged(place: Place, file: OrderFile) -> bool:
     """Is this still the file that was claimed? Once its bytes are known, no other fact than they says that it is not.
 
-    Size and mtime are the user's to set, and a share may tell a time otherwise after its server was away. The ctime
+    Size and mtime are the user's to set, and a share may tell them otherwise after its server was away. The ctime
     moves with attributes that somebody touches and with our own renames, and some file systems do not keep it. So what
     may be paid for goes back for other bytes alone. Raises FolderFault, also when a share contradicts itself.
     """
     found = disk.stat_of(place)
-    if found is None or not disk.is_regular(found) or found.st_size != file.size:
+    if found is None or not disk.is_regular(found):
         return False
-    if found.st_mtime_ns == file.mtime_ns and file.ctime_ns in {None, found.st_ctime_ns}:
+    is_as_told = (found.st_size, found.st_mtime_ns) == (file.size, file.mtime_ns)
+    if is_as_told and file.ctime_ns in {None, found.st_ctime_ns}:
         return True
     return file.sha256 is not None and _has_same_bytes(place, file)
 

@@ -450,12 +450,13 @@ def test_a_ctime_that_moved_is_a_reason_to_compare_the_bytes_and_no_more(studio:
     assert not is_unchanged(place, file)
 
 
-def test_a_time_that_is_told_otherwise_is_a_reason_to_compare_the_bytes(studio: Studio) -> None:
+def test_a_size_or_time_told_otherwise_is_a_reason_to_compare_the_bytes(studio: Studio) -> None:
     """A share whose server was away may do so; a person's `touch` changes nothing that was paid for either."""
     order = studio.claimed("a.jpg")
     place, file = studio.publisher.work.place(order, order.files[0]), order.files[0]
     os.utime(place.path, ns=(1, 1))
     assert is_unchanged(place, file.having(sha256=hashlib.sha256(ORIGINAL).hexdigest()))
+    assert is_unchanged(place, file.having(sha256=hashlib.sha256(ORIGINAL).hexdigest(), size=0))
     assert not is_unchanged(place, file.having(sha256=None))
 
 
