@@ -32,7 +32,7 @@ test-lab: $(READY)
 nas: $(READY)
 	@$(VENV)/bin/pytest -q tests/acceptance/nas
 
-# The thorough part of docs/reliability.md; sections 1 and 2 take one to two hours on two cores, with SHARE=4 half an hour.
+# The thorough part of docs/reliability.md; sections 1 and 2 take four hours on two cores, with SHARE=4 one.
 # What needs root, a compiler or strace says so where it is not there, and is left out.
 torture: $(READY)
 	@$(VENV)/bin/python tests/torture $(if $(SHARE),--share $(SHARE))

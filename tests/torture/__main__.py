@@ -1,4 +1,4 @@
-"""The torture campaign: `python tests/torture [--short] [--only WORDS] [--jobs N]`; what it prints is its report.
+"""The torture campaign: `python tests/torture`; what it prints is its report, and `--help` tells how to play a part.
 
 Deaths, errors and power cuts at every point of an order's life, as docs/reliability.md tells; with `--short`, a choice
 of a minute. Exit code 1 when a promise was broken.
@@ -137,7 +137,8 @@ def main() -> int:
 
 def _cases(stage: Stage, shelf: Path, rows: dict[str, Row], arguments: argparse.Namespace) -> Cases:
     """Give the cases of each campaign that was asked for, and a row to count it in."""
-    for name, reason, make in _campaigns(stage, shelf, _FIRST_DEATHS_SHORT if arguments.short else 1):
+    campaigns = _campaigns(stage, shelf, _FIRST_DEATHS_SHORT if arguments.short else 1)
+    for number, (name, reason, make) in enumerate(campaigns, arguments.part):
         if arguments.only not in name or (arguments.short and name not in _SHORT):
             continue
         if reason:
@@ -151,7 +152,7 @@ def _cases(stage: Stage, shelf: Path, rows: dict[str, Row], arguments: argparse.
             continue
         rows[name] = Row(name, points or len(everything))
         share = _SHORT[name] if arguments.short else arguments.share
-        chosen = list(islice(everything, len(rows) % share, None, share))
+        chosen = list(islice(everything, number % share, None, share))
         rows[name].announced = len(chosen)
         yield from chosen
 
@@ -271,6 +272,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="campaigns that have this in their names")
     parser.add_argument("--short", action="store_true", help="the choice that is part of make test-lab")
     parser.add_argument("--share", type=int, default=1, help="one case in so many")
+    parser.add_argument("--part", type=int, default=0, help="which cases of a share: 0 to SHARE - 1 are all of them")
     parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1))
     return parser.parse_args()
 
