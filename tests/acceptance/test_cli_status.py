@@ -185,6 +185,7 @@ def test_what_lies_in_a_quarantine_that_is_away_is_not_counted_as_none(studio: S
         row = next(line for line in studio.run("status").stdout.splitlines() if line.startswith("photos "))
         assert row.split()[-1] == "?"
     assert count() is None
+    assert 'inbox_files{inbox="photos",state="quarantined"}' not in studio.run("status", "--prometheus").stdout
     done = studio.run("retry", "--all")
     assert done.returncode == 75
     assert f"not moved: {folders[1]}: not the folder we know" in done.stderr
@@ -347,15 +348,17 @@ def test_it_does_not_keep_a_daemon_from_starting(studio: Studio) -> None:
 
 
 def test_metrics_have_their_zero_values_from_the_start(studio: Studio) -> None:
-    told = studio.run("status", "--prometheus")
-    samples = {
-        (sample.name, *sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(told.stdout)
-        for sample in family.samples
-    }
-    assert samples["watchfolder_up",] == 0
-    assert samples["watchfolder_delivered_files_total",] == 0
-    assert samples["watchfolder_service_state", "unknown"] == 1
-    assert {state for name, *labels in samples if name == "watchfolder_inbox_files" for state in labels[1:]} == {
-        *("waiting", "staying", "in_progress", "deferred", "quarantined")
-    }
+    def samples() -> dict[tuple[str, ...], float]:
+        families = text_string_to_metric_families(studio.run("status", "--prometheus").stdout)
+        return {(each.name, *each.labels.values()): each.value for family in families for each in family.samples}
+
+    before = samples()
+    assert before["watchfolder_up",] == 0
+    assert before["watchfolder_delivered_files_total",] == 0
+    assert before["watchfolder_service_state", "unknown"] == 1
+    assert ("watchfolder_inbox_files", "photos", "waiting") not in before  # without a daemon nobody knows
+    with studio.daemon():
+        files = {
+            state: value for (name, *labels), value in samples().items() for state in labels[1:] if "inbox_f" in name
+        }
+    assert files == dict.fromkeys(("waiting", "staying", "in_progress", "deferred", "quarantined"), 0.0)

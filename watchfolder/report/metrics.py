@@ -17,7 +17,8 @@ watchfolder_start_time_seconds                       of the daemon, Unix time; 0
 watchfolder_held_files                               whose inbox left the configuration
 watchfolder_journal_broken_entries                   that cannot be read
 watchfolder_inbox_up{inbox}                          1 while its folders are usable
-watchfolder_inbox_files{inbox,state}                 state: waiting, staying, in_progress, deferred, quarantined
+watchfolder_inbox_files{inbox,state}                 state: waiting, staying, in_progress, deferred, quarantined;
+                                                     no sample of what cannot be known now
 watchfolder_inbox_delivered_today_files{inbox}       since local midnight
 watchfolder_inbox_oldest_waiting_time_seconds{inbox} when the longest-waiting file came, Unix time; 0 without one
 """
@@ -99,8 +100,9 @@ def _of_inboxes(inboxes: Mapping[str, InboxStatus]) -> Iterator[Metric]:
     each = inboxes.items()
     is_up = {(name,): inbox.state in {"ok", "held"} for name, inbox in each}
     yield _make(Gauge, "inbox_up", "Whether its folders are usable.", is_up, "inbox")
-    files = {(name, state): getattr(inbox, state) or 0 for name, inbox in each for state in _FILE_STATES}
-    yield _make(Gauge, "inbox_files", "Files by what they do.", files, "inbox", "state")
+    files = {(name, state): getattr(inbox, state) for name, inbox in each for state in _FILE_STATES}
+    known = {labels: number for labels, number in files.items() if number is not None}
+    yield _make(Gauge, "inbox_files", "Files by what they do.", known, "inbox", "state")
     today = {(name,): inbox.delivered_today for name, inbox in each}
     yield _make(Gauge, "inbox_delivered_today_files", "Files since local midnight.", today, "inbox")
     since = {(name,): inbox.oldest_waiting_since for name, inbox in each}
