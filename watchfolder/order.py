@@ -315,6 +315,7 @@ class Order(Record):
     order_id: str | None = None
     fingerprint: str = ""  # of the API key by which the service last knew the order, or with which it was begun
     refused_by: str = ""  # of the one by which it does not: the order waits for another
+    work: str = ""  # the work folder of its inbox that its folder is in; "": the one that is configured
     work_folder_of: Key | None = None  # the superseded order whose work folder holds the files
     of_many: Key | None = None  # the order of many, at the service, of which this is one picture, parked by itself
     is_list: bool = False  # its file holds addresses, for which orders of their own are begun

@@ -7,9 +7,10 @@ written it: it is believed only where it is what we would have written, and of d
 import contextlib
 import os
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from watchfolder import disk
+from watchfolder.command_line import quoted
 from watchfolder.config import Inbox
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import ConfigError, FolderFault
@@ -20,6 +21,7 @@ from watchfolder.services.addresses import fault_of
 
 ORDER_COPY = ".order.json"
 _LIMIT = 16 << 20  # bytes
+_LIE_THERE = "files of orders that are under way lie there, and it is away: bring it back"
 _ENDINGS = {format_.media_type: endings for format_, endings in EXTENSIONS.items()}
 _HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _KEPT = ("key", "confirm_key", "service", "options", "body", "mode", "fingerprint", "of_many", "reused_from", "is_list")
@@ -33,6 +35,10 @@ class WorkFolder:
         self._inbox = inbox
         self._folder = folder
         self._instance = instance
+
+    @property
+    def path(self) -> str:
+        return self._folder.path
 
     def place(self, order: Order, file: OrderFile) -> Place:
         """Return where the claimed original lies."""
@@ -64,6 +70,26 @@ class WorkFolder:
             with contextlib.suppress(FileNotFoundError):  # vanished: the child's next step finds that out
                 disk.move(source, target, owner=self._instance, private=True, batch=batch)
         batch.sync()
+
+    @disk.folders_kept_open()
+    def move_from(self, before: str, key: str) -> None:
+        """Move an order's folder here from the work folder that the inbox had `before`, if it lies there.
+
+        The copy of its entry is the last to move: where that is, all is. Raises FolderFault where nobody can look.
+        """
+        copy = self.place_of(key, ORDER_COPY)
+        if not os.path.isdir(before):
+            if disk.stat_of(copy) is None:
+                way_out = f"if it is gone for good: mkdir -p {quoted(before)}"
+                raise FolderFault.at(before, f"{_LIE_THERE}; {way_out}", code="ENOENT")
+            return
+        works, instance = os.path.split(before)
+        folder = Place(*os.path.split(works)).under(f"{instance}/{key}")
+        names = {entry.name.removeprefix(f"{folder.name}/") for entry in _scan(folder) if entry.is_regular}
+        for name in [*sorted(names - {ORDER_COPY}), *({ORDER_COPY} & names)]:
+            if disk.stat_of(self.place_of(key, name)) is None:  # else the same folder has another path now
+                disk.move(folder.under(name), self.place_of(key, name), owner=self._instance, private=True)
+                disk.remove_empty_folders(folder.root, folder.under(name).folder)
 
     def clear(self, order: Order) -> None:
         """Remove the order's folder, which must hold no picture any more but copies of what lies elsewhere."""
@@ -123,6 +149,11 @@ class WorkFolder:
             if fault.code != "EFBIG" and disk.why_not_read(place, fault) == disk.HELD:
                 raise
             return None
+
+
+def _scan(folder: Place) -> Iterator[disk.Entry]:
+    with contextlib.suppress(FileNotFoundError):
+        yield from disk.scan(folder.root, folder.name)
 
 
 def is_unchanged(place: Place, file: OrderFile) -> bool:

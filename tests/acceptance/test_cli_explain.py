@@ -261,3 +261,12 @@ def test_it_leaves_the_file_as_it_was(studio: Studio) -> None:
         before.st_ctime_ns,
         PICTURE,
     )
+
+
+@pytest.mark.parametrize(("folder", "words"), [("test", "with a test key"), ("originals", "has had another service")])
+def test_an_original_that_is_kept_in_quarantine_has_not_failed(studio: Studio, folder: str, words: str) -> None:
+    path = studio.folder("quarantine") / folder / "a.jpg"
+    path.parent.mkdir()
+    path.write_bytes(PICTURE)
+    assert words in explained(studio, path)
+    assert "1 file needs you" in studio.run("status").stdout  # the one that has failed

@@ -69,7 +69,7 @@ class Claims:
             if not may_buy:
                 parts.keep_paid()
             orders = list(self._orders_of(parts))
-            begun = [self._journal.begin(order) for order in orders]
+            begun = [self._journal.begin(order.having(work=self._work.path)) for order in orders]
         self.dedup.wait(parts.duplicates, begun[-1].key if begun else "")
         self.left = parts.left
         lent = {file.name: file.lies_at for file in ready}
@@ -100,6 +100,7 @@ class Claims:
     def recover(self) -> None:
         """Complete or undo what a crash left behind in this inbox. Raises FolderFault."""
         self._sweep()  # first: a name that was held is free again
+        self._move_over()
         orders = self._journal.orders(self._inbox.name)
         awaited = {child.key for order in orders for child in order.children}  # their parent lets them go
         for order in orders:
@@ -109,6 +110,14 @@ class Claims:
             if self._journal.get(key) is None:
                 self._rebuild(key)
         self._check_serials()
+
+    def _move_over(self) -> None:
+        """Have the files of its orders where it works now: its path, or its work folder, may have been another one."""
+        for order in self._journal.orders(self._inbox.name):
+            if order.is_open and order.work not in {"", self._work.path}:
+                self._work.move_from(order.work, order.key)
+                self._journal.note(order, work=self._work.path)
+                event("order.moved_over", order=order.key, inbox=order.inbox, before=order.work)
 
     def _check_serials(self) -> None:
         """See that no serial comes again, once in a life: the count may be an older one that was put back."""
@@ -239,7 +248,7 @@ class Claims:
         order = self._work.rebuild(key, self._api.mode, found, lambda key: self._journal.get(key) is not None)
         if order is not None:
             event("order.rebuilt", logging.WARNING, order=key, inbox=order.inbox, files=len(order.files))
-            self._journal.enter(order)
+            self._journal.enter(order.having(work=self._work.path))
             found -= {file.name for file in order.files}
         for name in sorted(found):
             self._give_back(self._work.place_of(key, name), name)

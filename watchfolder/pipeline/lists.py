@@ -105,7 +105,7 @@ def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Orde
     memory, begun = context.memory_of(order), {file.line for file in child.files}
     memory.lines = [line for line in waiting if line.number not in begun]
     memory.child = child.key
-    context.journal.begin(child)
+    context.journal.begin(child.having(work=context.publisher.work.path))
     _write_links(context, order)
     return order
 

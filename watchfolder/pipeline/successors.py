@@ -102,7 +102,8 @@ def supersede(context: StepContext, parent: Order) -> None:
     """Put other orders in the place of this one: their entries, then their files, then this one goes."""
     context.folders.require(context.inbox)
     for child in parent.children:
-        begun = context.journal.get(child.key) or context.journal.begin(child)
+        begun = context.journal.get(child.key)
+        begun = begun or context.journal.begin(child.having(work=context.publisher.work.path))
         if begun.state is State.CLAIMING:
             context.publisher.work.move_over(parent, begun)
             context.journal.note(begun, work_folder_of=None)

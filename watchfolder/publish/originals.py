@@ -52,7 +52,10 @@ class OriginalPublisher:
             return self._inbox.path, file.name
         if order.mode == "test":
             return self._inbox.quarantine, f"test/{file.name}"
-        return None if self._inbox.originals is None else (self._inbox.originals, file.name)
+        if self._inbox.originals is not None:
+            return self._inbox.originals, file.name
+        is_to_go = order.service == self._inbox.service  # another one, which the inbox had before, may keep them
+        return None if is_to_go else (self._inbox.quarantine, f"originals/{file.name}")
 
     def put_back(self, order: Order, keep: Collection[str] = ()) -> Order:
         """Move the order's files, but for those to keep, back into the inbox. Raises FolderFault.

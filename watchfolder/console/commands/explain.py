@@ -55,6 +55,8 @@ _STATES = {
     State.QUARANTINED: "is in quarantine",
 }
 
+_OF_TEST = "The original of an order with a test key. To protect it, move it back into the inbox with a live key."
+_OF_OTHER_SERVICE = "The original of a picture that was delivered: its inbox has had another service since."
 _BESIDE = {
     EnclosureKind.KEYWORDS: "a sidecar with keywords, ours or somebody's, of",
     EnclosureKind.HEATMAP: "the service's heatmap of",
@@ -315,7 +317,8 @@ def _of_quarantine(spot: _Spot, config: Config) -> Iterator[str]:
         yield "There is no such file in quarantine."
         return
     if not picture.has_failed:
-        yield "The original of an order with a test key. To protect it, move it back into the inbox with a live key."
+        is_of_test = picture.place.name.startswith(quarantine.TEST_ORIGINALS)
+        yield _OF_TEST if is_of_test else _OF_OTHER_SERVICE
         return
     note = quarantine.note_of(picture)
     yield f"In quarantine since {_clock(picture.at)}: {printable(note.reason)}"
