@@ -36,9 +36,9 @@ class Office:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
-    def run(self) -> None:
+    def run(self, *options: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "watchfolder", "run", "-c", str(self.config), "--once"],
+            [sys.executable, "-m", "watchfolder", "run", "-c", str(self.config), "--once", *options],
             env=os.environ | {"BIZMORI_API_KEY": self.sandbox.key},
             capture_output=True,
             text=True,
@@ -46,6 +46,7 @@ class Office:
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def found(self, outbox: str, names: str = "*") -> set[str]:
         there = self.path(outbox)
@@ -89,6 +90,20 @@ def test_a_press_office_learns_who_gave_a_picture_away(office: Office) -> None:
     (sidecar,) = office.found("/srv/found/checked/detected", "*.json")
     told = json.loads(office.path(f"/srv/found/checked/detected/{sidecar}").read_text("utf-8"))
     assert told["recipient"] == "ap"
+
+
+@pytest.mark.parametrize("office", ["A press office"], indirect=True)
+def test_the_dry_run_counts_what_the_next_inbox_costs(office: Office) -> None:
+    office.drop("/srv/press/inbox/harbour.png", PICTURE)
+    told = office.run("--dry-run")
+    assert "And what comes here from mark: 5 files, up to 5 credits" in told
+    assert "All together: 6 files, up to 10 credits" in told
+    with office.config.open("a", encoding="utf-8") as config:
+        config.write("budget: {burst: {files: 5, minutes: 10}}\n")
+    office.drop("/srv/press/inbox/two.png", PICTURE)
+    told = office.run("--dry-run")
+    assert "All together: 0 files, up to 0 credits" in told
+    assert "With what is held let go: 12 files, up to 20 credits" in told
 
 
 @pytest.mark.parametrize("office", ["An archive"], indirect=True)

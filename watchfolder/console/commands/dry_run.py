@@ -5,7 +5,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 from watchfolder import disk, quota
 from watchfolder.clock import Clock
@@ -41,6 +41,7 @@ class InboxPlan:
     released: int = 0  # how many more `watchfolder release` would let go
     free: int = 0  # of those that could be taken: originals, which are sent beside what is bought
     names: list[str] = field(default_factory=list)  # of those that would be sent, the first few
+    before: list["InboxPlan"] = field(default_factory=list)  # of the inboxes whose outbox this one watches
 
     @property
     def in_one_order(self) -> int:
@@ -57,6 +58,15 @@ class InboxPlan:
     def requests(self) -> int:
         """Uploads and downloads go elsewhere and count not."""
         return self.orders * flow_of(self.inbox).requests_of(self.inbox)
+
+    def passed_on(self, *, with_held: bool) -> "_Cost":
+        """Return what it costs that comes here from the inboxes before it, at most: what is no picture is not taken."""
+        came = 0
+        for each in self.before:
+            going = each.sent + (each.released if with_held else 0) - each.free
+            came += (max(0, going) + each.passed_on(with_held=with_held).sent) * each.inbox.copies
+        orders = math.ceil(came / self.in_one_order)
+        return _Cost(came, self.credits(came + self.free), orders * flow_of(self.inbox).requests_of(self.inbox))
 
     @property
     def again(self) -> int:
@@ -98,6 +108,8 @@ def tell(config: Config) -> Iterator[str]:
     for name, told in quota.Quota(config, Clock()).dry_run(new, wanted).items():
         plan = plans[name]
         plan.held, plan.sent, plan.released = told
+        plan.before = [each for each in plans.values() if each.inbox.outbox == plan.inbox.path]
+    for plan in plans.values():
         yield from _of_inbox(plan, config)
     yield from _of_all(list(plans.values()), config)
     yield "This was a rehearsal: nothing was sent, moved or paid."
@@ -163,6 +175,10 @@ def _credits_of_inbox(plan: InboxPlan, config: Config) -> Iterator[str]:
     if plan.again and config.api.mode == "live":
         how = f"(on_failure: {plan.inbox.on_failure})"
         yield f"  An order with a bad picture in it: up to {in_credits(plan.again)} more {how}."
+    passed_on = plan.passed_on(with_held=False)
+    if passed_on.sent:
+        names = " and ".join(each.inbox.name for each in plan.before)
+        yield f"  And what comes here from {names}: {passed_on.words(config)}."
 
 
 def _under_way(config: Config) -> _Cost:
@@ -181,10 +197,13 @@ def _of_all(plans: list[InboxPlan], config: Config) -> Iterator[str]:
     for plan in plans:
         if plan.sent:
             whole.add(plan.sent, plan.credits(plan.sent), plan.requests)
+        whole.add(*astuple(plan.passed_on(with_held=False)))
     yield f"All together: {whole.words(config)}."
     if any(plan.released for plan in plans):
         for plan in plans:
             whole.add(plan.released, plan.credits(plan.released), 0 if plan.sent else plan.requests)
+            without, with_it = (astuple(plan.passed_on(with_held=held)) for held in (False, True))
+            whole.add(*(more - less for less, more in zip(without, with_it, strict=True)))
         yield f"With what is held let go: {whole.words(config)}."
 
 
