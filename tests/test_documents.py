@@ -94,6 +94,11 @@ def test_the_manual_page_says_what_help_says() -> None:
     assert made.stdout == kept, "run: make man"
 
 
+def test_the_manual_page_names_no_type_of_the_programming_language() -> None:
+    said = (ROOT / "docs/watchfolder.1").read_text(encoding="utf-8")
+    assert [each for each in re.findall("<[a-z][^>]*>", said) if "|" not in each] == []
+
+
 def test_the_manual_page_is_set_without_a_warning() -> None:
     if shutil.which("groff") is None and not os.environ.get("CI"):
         pytest.skip("groff is not installed: apt-get install groff-base")

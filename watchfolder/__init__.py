@@ -1,4 +1,4 @@
-"""Drop a picture into a folder, get it back protected against AI training, or judged.
+"""Drop a picture into a folder, get it back protected against AI training, marked, or checked.
 
 The flow, from door to door: `watcher` notices that a folder changed, `intake` looks, waits until a file has settled
 and claims it, `journal` remembers the order that holds it, `pipeline` takes the order through its states by way of

@@ -46,7 +46,7 @@ from watchfolder.report.phrases import files
 
 app = typer.Typer(
     name="watchfolder",
-    help="Drop a picture into a folder, get it back protected against AI training, or judged.",
+    help="Drop a picture into a folder, get it back protected against AI training, marked, or checked.",
     epilog="Exit codes: 0 done; 1 done, some files were quarantined; 2 wrong arguments; 3 a difference was found; "
     "69 another instance runs; 75 stopped before the end, trying again may help; 78 the configuration is wrong.",
     no_args_is_help=True,
@@ -175,7 +175,9 @@ _COLUMNS = 80  # for a pipe, whatever the terminal that it began in
 
 
 @app.command()
-def explain(path: Annotated[str, typer.Argument(metavar="PATH")], *, config_file: ConfigFile = None) -> None:
+def explain(
+    path: Annotated[str, typer.Argument(metavar="PATH", hidden=True)], *, config_file: ConfigFile = None
+) -> None:
     """Say why a file has (not) been taken, or what became of it.
 
     Of a folder: what is in it, and why. PATH may be in an inbox, an outbox, originals or quarantine.
@@ -254,7 +256,7 @@ def reconcile(
 
 @app.command()
 def report(
-    path: Annotated[str, typer.Argument(metavar="FILE")],
+    path: Annotated[str, typer.Argument(metavar="FILE", hidden=True)],
     *,
     config_file: ConfigFile = None,
     locale: Annotated[
@@ -268,8 +270,8 @@ def report(
 ) -> None:
     """Fetch the service's report on a picture that was checked.
 
-    FILE is the picture, or its sidecar, which must lie beside it. The report is written beside it, too. While the
-    service keeps the order, and with the key of its account; a report on a found watermark costs a credit.
+    FILE is the picture, or its sidecar, which must lie beside it. The report is written beside it, too. It can be
+    had while the service keeps the order, with the key of its account; one on a found watermark costs a credit.
     """
     from watchfolder.console.commands import report as reports
 
@@ -301,7 +303,7 @@ app.add_typer(notify.commands, name="notify")
 @app.command()
 def sandbox(
     *,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8642,
+    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0: a free one.")] = 8642,
     origins: Annotated[
         str, typer.Option(metavar="DIR", help="A folder whose pictures lie at https://pictures.example.com/.")
     ] = "",

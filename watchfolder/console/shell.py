@@ -29,7 +29,7 @@ ConfigFile = Annotated[
         help="The configuration; else $WATCHFOLDER_CONFIG, ./config.yaml or /etc/watchfolder/config.yaml.",
     ),
 ]
-Names = Annotated[list[str], typer.Argument(metavar="NAME", show_default=False, default_factory=list)]
+Names = Annotated[list[str], typer.Argument(metavar="NAME", hidden=True, default_factory=list)]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say only what is wrong.")]
 
 _CODES = (

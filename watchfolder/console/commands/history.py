@@ -35,7 +35,11 @@ def _since(text: str) -> datetime:
 
 Since = Annotated[
     datetime | None,
-    typer.Option(parser=_since, metavar="WHEN", help="Only what came from then on: 7d, 12h, a date or an instant."),
+    typer.Option(
+        parser=_since,
+        metavar="WHEN",
+        help="Only what came from then on: 7d (days ago), 12h, 2026-11-24 or 2026-11-24T08:00.",
+    ),
 ]
 
 

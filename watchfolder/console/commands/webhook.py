@@ -83,7 +83,7 @@ def show(*, config_file: ConfigFile = None) -> None:
 
 @commands.command()
 def remove(
-    id_: Annotated[str | None, typer.Argument(metavar="[ID]", show_default=False)] = None,
+    id_: Annotated[str | None, typer.Argument(metavar="ID", hidden=True)] = None,
     *,
     config_file: ConfigFile = None,
 ) -> None:
