@@ -115,3 +115,20 @@ def test_a_reload_is_no_start(studio: Studio) -> None:
         studio.drop("a.jpg")
         wait_until(lambda: files_in(studio.folder("outbox")) == ["a.jpg"])
         assert started() == before
+
+
+def test_an_inbox_that_ignores_all_finishes_what_it_has_and_takes_no_more(tmp_path: Path) -> None:
+    with Sandbox(processing_seconds=2.0) as sandbox:
+        studio = Studio(tmp_path, sandbox.url)
+        with studio.daemon() as daemon:
+            studio.drop("a.jpg")
+            wait_until(lambda: '"order.confirmed"' in daemon.log())
+            studio.configure(ignore=["*"])
+            daemon.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: '"config.reloaded"' in daemon.log())
+            stays = studio.drop("sub/b.jpg", PICTURE + b"b")
+            wait_until(lambda: files_in(studio.folder("outbox")) == ["a.jpg"])
+            assert "It is left alone: names like * are left alone" in studio.run("explain", str(stays)).stdout
+            studio.configure()
+            daemon.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: files_in(studio.folder("outbox")) == ["a.jpg", "sub/b.jpg"])
