@@ -19,7 +19,7 @@ def found(content: bytes, *, is_report: bool = False) -> Format | str:
     try:
         if is_report:
             return report_format(read_at, len(content))
-        return result_format(read_at, len(content), takes_pdf=True)
+        return result_format(read_at, len(content), is_pdf=None)
     except OrderRetry as error:
         return error.code
 

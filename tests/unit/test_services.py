@@ -85,8 +85,9 @@ def test_a_detection_is_of_one_picture_and_has_a_heatmap_made_for_later() -> Non
         {"status": "complete", "statusCode": "likely_ai", "probability": 0.98},
         {"status": "complete", "statusCode": "4", "probability": 0.98},
         {"status": "complete", "statusCode": None, "probability": 0.98},
+        {"status": "complete", "statusCode": None, "probability": "0.98"},
     ],
-    ids=["v3 read", "v2 read and list", "numbers of old", "probability alone"],
+    ids=["v3 read", "v2 read and list", "numbers of old", "probability alone", "as text"],
 )
 def test_a_verdict_is_read_wherever_it_stands(shown: dict[str, object]) -> None:
     assert read_finding(shown) == Finding(verdict="likely_ai", facts={"probability": 0.98})
@@ -98,10 +99,12 @@ def test_a_verdict_is_read_wherever_it_stands(shown: dict[str, object]) -> None:
         {},
         {"result": None},
         {"result": {"verdict": None, "probability": None}},
-        {"result": {"verdict": "../../etc", "probability": "0.9"}},
+        {"result": {"verdict": "../../etc", "probability": "nine"}},
         {"statusCode": "likely_ai/..", "probability": True},
         {"statusCode": "new_word", "probability": 1.5},
         {"statusCode": 4, "probability": float("nan")},
+        {"statusCode": None, "probability": 10**400},
+        {"statusCode": None, "probability": "NaN"},
     ],
 )
 def test_what_is_no_verdict_is_none(shown: dict[str, object]) -> None:

@@ -6,7 +6,6 @@ from watchfolder.api.answers import (
     Links,
     Listed,
     OrderView,
-    Output,
     PushEvent,
     ReportStatus,
     ReportView,

@@ -9,11 +9,11 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -28,6 +28,7 @@ _LONGEST_LINK_SECONDS = 7 * 86400.0  # S3 signs for no longer
 _MARGIN = 0.9  # of a link's life: the rest is for clocks and slow starts
 _ID = re.compile(r"[!-~]{1,255}")
 _LONGEST_TEXT = 500  # characters of a foreign sentence
+_T = TypeVar("_T")
 
 
 class _Word(StrEnum):
@@ -122,6 +123,7 @@ class Output(_Read):
 
 class Created(_Read):
     order_id: Id
+    order_name: Text = None
     status: Status
     slots: tuple[Slot, ...] = Field(alias="files")
 
@@ -221,11 +223,13 @@ class OrderView:
         order = _object(data)
         raw_status, result, inputs = order.get("status"), order.get("result"), order.get("inputFiles")
         outputs = result.get("outputFiles") if isinstance(result, dict) else None
+        made = tuple(Output.read(entry) for entry in _list(outputs or [], "outputFiles"))
+        _require_told_apart(made)
         return cls(
             status=Status(str(raw_status)),
             failure=Failure.read(order.get("errors")),
             inputs=tuple(Slot.read_known(inputs)),
-            outputs=tuple(Output.read(entry) for entry in _list(outputs or [], "outputFiles")),
+            outputs=made,
             expires_at=_instant(order.get("expiresAt")),
             raw_status=_text(raw_status if isinstance(raw_status, str) else json.dumps(raw_status)),
             shown=order,
@@ -266,7 +270,7 @@ class Envelope:
 def read_created(data: object, sent_names: Sequence[str]) -> Created:
     """Check count and names as well: an order for other files than were sent is not one to pay for."""
     answer = _object(data)
-    lone = {"files": [answer["file"]]} if "files" not in answer and "file" in answer else {}
+    lone = {"files": [answer["file"]]} if not answer.get("files") and "file" in answer else {}
     created = Created.read({**answer, **lone})
     if len(created.slots) != len(sent_names):
         raise faulty(f"{len(created.slots)} files for the {len(sent_names)} that were sent")
@@ -275,6 +279,24 @@ def read_created(data: object, sent_names: Sequence[str]) -> Created:
     if len({slot.file_id for slot in created.slots}) != len(sent_names):
         raise faulty("one id for two files")
     return created
+
+
+def _require_told_apart(outputs: Sequence[Output]) -> None:
+    """Raise for results of which nobody can say what each was made of: somebody would get another one's."""
+    entries = set(outputs)  # one that stands there twice says nothing else
+    ids = {output.file_id for output in entries}
+    made_of = {(output.input_file_id, output.text) for output in entries if output.input_file_id is not None}
+    if len(ids) < len(entries):
+        raise faulty("one id for two results")
+    if len(made_of) < sum(output.input_file_id is not None for output in entries):
+        raise faulty("two results of one file")
+
+
+def read_of(read: Callable[[object], _T], order_id: str, data: object) -> _T:
+    """Read what was asked of one order. What is said of another one is faulty."""
+    if isinstance(data, dict) and str(data.get("orderId") or order_id) != order_id:
+        raise faulty("it is about another order")
+    return read(data)
 
 
 def read_slot_list(data: object) -> tuple[Slot, ...]:
@@ -290,6 +312,8 @@ def read_links(data: object) -> Links:
         files = [Link(file_id=None, url=single)]
     if not files:
         raise faulty("no link")
+    if len({link.url for link in files}) < len({link.file_id for link in files}):
+        raise faulty("one link for two files")
     lifetime = answer.get("expiresInSeconds") or answer.get("expiresIn")
     return Links(tuple(files), _seconds_of(lifetime) * _MARGIN)
 

@@ -11,7 +11,7 @@ from tenacity.nap import sleep_using_event
 
 from watchfolder.api.answers import Envelope, faulty
 from watchfolder.api.rate_limiter import Priority, RateLimiter
-from watchfolder.api.table import Call, NoRoute, error_of
+from watchfolder.api.table import TABLE, Call, NoRoute, error_of
 from watchfolder.api.transport import FileChanged, Pace, Response, Transport
 from watchfolder.counters import Counters
 from watchfolder.errors import FolderFault, OrderRetry, Retry, SlowDown, WatchfolderError
@@ -102,7 +102,7 @@ class Client:
         envelope = Envelope.read(answer.body)
         if envelope.is_of_service and answer.status < 500:  # noqa: PLR2004 (an outage that speaks JSON is still one)
             self.answered_at = time.monotonic()
-        if not answer.is_success:
+        if not answer.is_success or (not envelope.data and envelope.code in TABLE):  # some servers refuse by a 200
             raise self._refusal(call, answer, envelope)
         is_plain_yes = call is Call.WEBHOOK and answer.status == 204  # noqa: PLR2004 (No Content, to a removal)
         if not envelope.has_data and not is_plain_yes:

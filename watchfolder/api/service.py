@@ -21,6 +21,7 @@ from watchfolder.api.answers import (
     read_links,
     read_listed,
     read_newest,
+    read_of,
     read_slot_list,
 )
 from watchfolder.api.client import Client
@@ -69,7 +70,8 @@ class Service(Client):
         return self._ask(Call.CREATE, "POST", path, read, body=body, priority=priority)
 
     def refresh(self, order_id: str) -> tuple[Slot, ...]:
-        return self._ask(Call.ORDER, "POST", f"/api/v2{_path_of(order_id)}/refresh-urls", read_slot_list)
+        path, read = f"/api/v2{_path_of(order_id)}/refresh-urls", partial(read_of, read_slot_list, order_id)
+        return self._ask(Call.ORDER, "POST", path, read)
 
     def confirm(self, path: str, start_key: str, order_id: str) -> None:
         """Start the processing. What the answer holds differs between servers; poll the order instead."""
@@ -79,7 +81,7 @@ class Service(Client):
     def poll(self, order_id: str) -> OrderView:
         """Raises Blocked for another account's order, as far as the server can tell that from one that is gone."""
         try:
-            return self._read(Call.LOOK, _path_of(order_id), OrderView.read)
+            return self._read(Call.LOOK, _path_of(order_id), partial(read_of, OrderView.read, order_id))
         except OrderMissing as gone:
             if gone.code != _EXPIRED and self.known_reads == "v3":
                 self._require_ours(order_id)
@@ -87,25 +89,25 @@ class Service(Client):
 
     def links(self, order_id: str, *, or_of_v2: bool = False) -> Links:
         """Return where the results lie. `or_of_v2`: asked too when v3 does not know yet for how long it keeps them."""
-        path = f"{_path_of(order_id)}/download"
+        path, read = f"{_path_of(order_id)}/download", partial(read_of, read_links, order_id)
         try:
-            return self._read(Call.ORDER, path, read_links)
+            return self._read(Call.ORDER, path, read)
         except OrderRetry as trouble:
             if not or_of_v2 or trouble.code != _NO_RETENTION or self.known_reads == "v2":
                 raise
             with suppress(NoRoute, Retired):  # a server without them
-                return self._ask(Call.ORDER, "GET", f"/api/v2{path}", read_links)
+                return self._ask(Call.ORDER, "GET", f"/api/v2{path}", read)
             raise
 
     def ask_for_report(self, order_id: str, locale: str) -> ReportView:
         """Have a report made; repeated, it is the same one, and one that failed is begun again."""
         path, body = f"/api/v3{_path_of(order_id)}/reports", json.dumps({"locale": locale})
-        return self._ask(Call.REPORT, "POST", path, ReportView.read, body=body)
+        return self._ask(Call.REPORT, "POST", path, partial(read_of, ReportView.read, order_id), body=body)
 
     def report(self, order_id: str, locale: str) -> ReportView:
         """Raises Resync for one that nobody has asked for."""
         path = f"/api/v3{_path_of(order_id)}/reports/{quote(locale, safe='')}"
-        return self._ask(Call.REPORT, "GET", path, ReportView.read)
+        return self._ask(Call.REPORT, "GET", path, partial(read_of, ReportView.read, order_id))
 
     def find(self, order_name: str) -> Listed | None:
         for page in range(1, _PAGES + 1):

@@ -302,4 +302,4 @@ def _may_say(status: int, row: ErrorRow) -> bool:
     """Only a 4xx condemns a file or an order; and "gone" is a 404, or ORDER_EXPIRED's 400."""
     if row is _GONE:
         return status == 404  # noqa: PLR2004 (the status that contract.md names)
-    return status < 500 or not issubclass(row.kind, Reject | OrderMissing | Resync)  # noqa: PLR2004 (see above)
+    return 400 <= status < 500 or not issubclass(row.kind, Reject | OrderMissing | Resync)  # noqa: PLR2004 (see above)

@@ -126,7 +126,8 @@ class Agenda:
         """Return for how long one that asks the service for no result rests where it was."""
         if order.state is State.RECORDED:
             seconds = self._clock.since(order.times[State.RECORDED])  # a report is asked about ever more rarely
-            return min(timing.LONGEST_REPORT_POLL_SECONDS, timing.FIRST_REPORT_POLL_SECONDS + seconds / 2)
+            longest = max(timing.LONGEST_REPORT_POLL_SECONDS, seconds / 20)
+            return min(longest, timing.FIRST_REPORT_POLL_SECONDS + seconds / 2)
         return timing.FIRST_POLL_SECONDS if order.traits.waits_for_others else 0.0
 
 

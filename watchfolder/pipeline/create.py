@@ -6,7 +6,7 @@ from watchfolder.events import event
 from watchfolder.order import Order, State
 from watchfolder.pipeline.charging import is_paid_at, may_charge
 from watchfolder.pipeline.context import StepContext
-from watchfolder.pipeline.poll import adopt, identify, poll
+from watchfolder.pipeline.poll import adopt, identify, poll, require_ours
 from watchfolder.pipeline.signed_urls import remember_links
 from watchfolder.pipeline.successors import has_same_files, release_changed, under_new_key
 from watchfolder.services import Stage, flow_of
@@ -60,6 +60,7 @@ def _may_be_made(context: StepContext, order: Order) -> bool:
 
 def _created(context: StepContext, order: Order, created: Created) -> Order:
     """Go on with what the service has made for this key, now or at an earlier try that was not heard of."""
+    require_ours(context, order, created.order_id, created.order_name or "")
     was_rebuilt = order.was_rebuilt
     order = context.journal.advance(
         order,

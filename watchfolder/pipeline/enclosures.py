@@ -77,7 +77,7 @@ def _try(context: StepContext, order: Order, enclosure: Enclosure) -> tuple[Orde
     return context.journal.note(order.without_enclosure(enclosure.kind)) if is_put else order, None
 
 
-def _is_over(context: StepContext, order: Order, error: WatchfolderError) -> bool:
+def _is_over(context: StepContext, order: Order, error: WatchfolderError | None = None) -> bool:
     """Is it refused, or does the service keep the result no longer, or may be taken not to?"""
     is_gone = isinstance(error, OrderMissing) and error.code == _EXPIRED
     is_old = context.journal.clock.since(order.times[State.RECORDED]) > timing.ENCLOSE_SECONDS
@@ -134,6 +134,8 @@ def _put_report(context: StepContext, order: Order, enclosure: Enclosure) -> boo
             context.journal.note(order.with_enclosure(enclosure.having(is_asked_for=False)))
         raise failure
     if report.status is not ReportStatus.COMPLETED:
+        if _is_over(context, order):
+            raise OrderRetry("the service never made the report", code="NO_REPORT")
         return False
     if report.download is None:
         raise OrderRetry("the service calls the report completed but gives no link", code="NO_REPORT_LINK")

@@ -2,17 +2,18 @@
 
 import logging
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from functools import partial
 
-from watchfolder.api import Link, Output
+from watchfolder.api import Link, OrderView
 from watchfolder.errors import FolderFault, OrderRetry, Reject, Resync, Retry, WatchfolderError
 from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline import timing
 from watchfolder.pipeline.context import StepContext
-from watchfolder.pipeline.poll import note_known
+from watchfolder.pipeline.poll import identify, note_known
 from watchfolder.pipeline.signed_urls import Asking, ask_links
 from watchfolder.pipeline.transfers import Round
 from watchfolder.publish import RESULT_LIMIT_BYTES, Archive, Received, part_gone
@@ -63,8 +64,22 @@ def _fetch_missing(context: StepContext, order: Order, fetching: "Fetching", rou
     )
     with closing(arrivals):
         for group in arrivals:
+            _refuse_same(order, group, round_)
             order = _put_in_place(context, context.accept(order, group), list(group), round_)
     return order
+
+
+def _refuse_same(order: Order, group: dict[int, Received], round_: Round) -> None:
+    """Take out what came for two texts in the same bytes: somebody would get the copy that says another's name."""
+    texts = defaultdict[str, set[str]](set)
+    for _, result in order.results:
+        texts[result.sha256 or ""].add(result.text)
+    for number, came in group.items():
+        texts[came.sha256].add(order.results[number][1].text)
+    for number in [number for number, came in group.items() if len(texts[came.sha256]) > 1]:
+        group.pop(number).remove()
+        reason = "the service delivered one and the same copy for two watermarks"
+        round_.failures[number] = OrderRetry(reason, code="RESULT_OF_ANOTHER")
 
 
 def _put_in_place(context: StepContext, order: Order, numbers: Sequence[int], round_: Round) -> Order:
@@ -93,7 +108,7 @@ class Fetching:
     def __init__(self, context: StepContext, order: Order) -> None:
         self._context = context
         self._order = order
-        self._seen: Sequence[Output] | WatchfolderError | None = None
+        self._seen: OrderView | WatchfolderError | None = None
         self.is_known = False  # the service has just given links for the order
         self.has_missed = False  # a result: then the links are to be asked for anew, next time
         self._signed = Asking(self._ask)
@@ -177,13 +192,15 @@ class Fetching:
         """
         if self._seen is None:
             try:
-                self._seen = self._context.poll(self._order).outputs
+                self._seen = self._context.poll(self._order)
             except WatchfolderError as error:
                 self._seen = error
         if isinstance(self._seen, WatchfolderError):
             raise self._seen
-        wanted = (self._file(number).file_id, self._order.results[number][1].text)
-        return next((each.file_id for each in self._seen if (each.input_file_id, each.text) == wanted), None)
+        index, result = self._order.results[number]
+        file = identify(self._order, self._seen.inputs)[index]
+        made = (each for each in self._seen.outputs if (each.input_file_id, each.text) == (file.file_id, result.text))
+        return next((each.file_id for each in made if file.file_id is not None), None)
 
 
 def _no_sample() -> Reject:

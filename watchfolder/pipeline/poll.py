@@ -99,7 +99,16 @@ def note_known(context: StepContext, order: Order) -> Order:
     return context.journal.note(order, **known) if is_news else order
 
 
+def require_ours(context: StepContext, order: Order, order_id: str, name: str = "") -> None:
+    """Raise for what the service has given to another order of ours: one would be delivered the other's."""
+    others = (each for each in context.journal.orders() if each.name != order.name)  # of many, each has the same
+    is_named_otherwise = name.startswith("wf-") and name != order.name
+    if is_named_otherwise or any(each.order_id == order_id for each in others):
+        raise OrderRetry("the service has given it the id of another order", code="ORDER_OF_ANOTHER")
+
+
 def adopt(context: StepContext, order: Order, order_id: str) -> Order:
+    require_ours(context, order, order_id)
     event("order.adopted", order=order.key, inbox=order.inbox, order_id=order_id)
     is_charged = order.charged or order.was_rebuilt  # what was known of it is lost: it may have been paid for
     return poll(context, context.journal.advance(order, _S.CREATED, order_id=order_id, charged=is_charged))
@@ -129,7 +138,7 @@ def _finding(context: StepContext, order: Order, seen: OrderView, findings: Find
 
 def _identify_results(file: OrderFile, made: Mapping[tuple[str | None, str], str]) -> OrderFile:
     results = (result.having(result_id=made.get((file.file_id, result.text))) for result in file.results)
-    return file.having(results=tuple(results))
+    return file.having(results=tuple(results)) if file.file_id is not None else file
 
 
 def _go_back(context: StepContext, order: Order, seen: OrderView) -> Order:
@@ -173,21 +182,34 @@ def _refuse_ended(context: StepContext, order: Order, seen: OrderView) -> Order:
     if seen.status is Status.EXPIRED:  # said twice, this is believed: it is no news of an order that is there
         raise OrderMissing("the order has expired at the service", code="ORDER_EXPIRED")
     order = note_known(context, order)
-    if seen.status is Status.FAILED:
+    if seen.status is Status.FAILED and order.state is not _S.COMPLETED:  # else it says two things of what is paid
         raise failed_at_service(seen.failure)
     return order
 
 
 def identify(order: Order, slots: tuple[Slot, ...]) -> tuple[OrderFile, ...]:
-    """Note the service's ids, which come in the order of the request; some servers' reads leave them out.
+    """Note the service's ids; some servers' reads leave them out.
 
-    One of many is known by its place among all of them.
+    Ids that are known hold, in whatever order they come. Else the names that were sent tell the files apart; and where
+    there are none, the order of the request does: one of many is known by its place among all of them.
     """
-    if (of_many := order.of_many) is not None:
-        slots = tuple(slot for index, slot in enumerate(slots) if key_of_one(of_many, index) == order.key)
+    ids = {slot.file_id for slot in slots}
+    if len(ids) < len(slots) or any(file.file_id in ids for file in order.files):
+        return order.files
+    slots = _told_apart(order, slots)
     if len(slots) != len(order.files):
         return order.files
     return tuple(file.having(file_id=slot.file_id) for file, slot in zip(order.files, slots, strict=True))
+
+
+def _told_apart(order: Order, slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
+    """Return those of its files, as far as their names, or their places, tell."""
+    named = {slot.file_name: slot for slot in slots}
+    if all(file.sent_name in named for file in order.files):
+        return tuple(named[file.sent_name] for file in order.files)
+    if (of_many := order.of_many) is None:
+        return slots
+    return tuple(slot for index, slot in enumerate(slots) if key_of_one(of_many, index) == order.key)
 
 
 def with_hash(context: StepContext, order: Order, file: OrderFile) -> OrderFile:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from watchfolder.api import Links, Slot
-from watchfolder.errors import WatchfolderError
+from watchfolder.errors import OrderRetry, WatchfolderError
 from watchfolder.order import Order
 from watchfolder.pipeline import timing
 from watchfolder.pipeline.context import StepContext, id_of
@@ -19,6 +19,8 @@ _FAILURES_BEFORE_V2 = 3  # in a row: some four minutes
 
 def remember_links(context: StepContext, order: Order, slots: tuple[Slot, ...]) -> Mapping[str, str]:
     urls = {slot.file_id: slot.upload_url for slot in slots if slot.upload_url}
+    if len(set(urls.values())) < len(urls):
+        raise OrderRetry("the service gave one upload link for two files", code="ONE_UPLOAD_LINK")
     context.memory_of(order).urls = urls
     return urls
 

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from typing import BinaryIO
 
@@ -80,7 +81,8 @@ def _send_all(context: StepContext, order: Order, round_: Round) -> Order:
     with closing(context.transfers.run_all(order.inbox, sending.send, waiting, round_)) as arrivals:
         for group in arrivals:
             for index, sent in group.items():
-                order = order.with_file(index, is_uploaded=True, sha256=sent.sha256, ctime_ns=sent.ctime_ns)
+                facts = {"file_id": sent.file_id, "sha256": sent.sha256, "ctime_ns": sent.ctime_ns}
+                order = order.with_file(index, is_uploaded=True, **facts)
             if time.monotonic() - noted > timing.REMEMBER_SECONDS:  # small ones together: an entry is written whole
                 order = context.journal.note(order)
                 noted = time.monotonic()
@@ -95,17 +97,22 @@ def _find_sent(context: StepContext, order: Order) -> Order:
     """
     seen = context.poll(order)
     order = go_on(context, order, seen)
-    is_told = len(seen.inputs) == len(order.files) and (seen.waits_for_upload or flow_of(order).needs_no_start)
+    known = identify(order, seen.inputs)
+    is_told = (seen.waits_for_upload or flow_of(order).needs_no_start) and _are_named(known, seen.inputs)
     if order.state is not _S.CREATED or not is_told:
         return order
     wanted, files = remember_links(context, order, seen.inputs), list[OrderFile]()
-    for file in identify(order, seen.inputs):
+    for file in known:
         told = file.having(is_uploaded=file.file_id not in wanted)
         files.append(with_hash(context, order, told) if told.is_uploaded else told)
     found = sum(after.is_uploaded and before.is_to_be_sent for before, after in zip(order.files, files, strict=True))
     if found:
         event("order.uploads_found", order=order.key, inbox=order.inbox, files=found)
     return order.having(files=tuple(files))
+
+
+def _are_named(files: Sequence[OrderFile], slots: Sequence[Slot]) -> bool:
+    return {file.file_id for file in files} <= {slot.file_id for slot in slots}
 
 
 def _give_back(context: StepContext, order: Order) -> Order:
@@ -154,7 +161,7 @@ class Sending:
         self._context = context
         self._order = order
         self._is_renewed_by_read = flow_of(order).needs_v3
-        self._slots: tuple[Slot, ...] = ()
+        self._known = frozenset[str]()  # ids that the service has named
         self._links = Asking(self._refresh)
 
     @disk.folders_kept_open()
@@ -175,7 +182,7 @@ class Sending:
             if not is_unchanged(place, file):
                 raise FileNotFoundError
             self._put(index, source, md5)
-        sent = file.having(sha256=sha256, ctime_ns=before.st_ctime_ns)
+        sent = self._order.files[index].having(sha256=sha256, ctime_ns=before.st_ctime_ns)
         if not is_charged and not is_unchanged(place, sent):
             raise FileNotFoundError
         return sent
@@ -207,24 +214,25 @@ class Sending:
         url = self._links.find(
             lambda: (self._context.memory_of(self._order).urls or {}).get(self._file_id(index), ""), refused=refused
         )
-        has_arrived = self._is_renewed_by_read and self._file_id(index) in {slot.file_id for slot in self._slots}
+        has_arrived = self._is_renewed_by_read and self._file_id(index) in self._known
         if not url and not has_arrived:
             raise OrderRetry("the service gave no upload link for a file", code="NO_UPLOAD_LINK")
         return url
 
     def _file_id(self, index: int) -> str:
-        known, files = self._order.files[index].file_id or "", self._order.files
-        return self._slots[index].file_id if not known and len(self._slots) == len(files) else known
+        return self._order.files[index].file_id or ""
 
     def _refresh(self) -> None:
         if self._is_renewed_by_read:
             seen = self._context.poll(self._order)
             if seen.status is not Status.PENDING:
                 raise MovedOn(f"the service waits for no upload any more: it calls the order {seen.raw_status}")
-            self._slots = seen.inputs
+            slots = seen.inputs
         else:
-            self._slots = self._context.service.refresh(id_of(self._order))
-        remember_links(self._context, self._order, self._slots)
+            slots = self._context.service.refresh(id_of(self._order))
+        self._known = frozenset(slot.file_id for slot in slots)
+        self._order = self._order.having(files=identify(self._order, slots))
+        remember_links(self._context, self._order, slots)
 
 
 def _hash(opened: BinaryIO, size: int) -> tuple[BinaryIO, str, bytes]:

@@ -49,11 +49,11 @@ class Publisher:
         """
         is_of_the_original = self.inbox.delivered_time == "original" and not file.address
         mtime_ns = file.mtime_ns if is_of_the_original else None
-        may_be_pdf = file.media_type == Format.PDF.media_type
-        if file.address:  # another kind of file may lie there than its name says
-            may_be_pdf = flow_of(self.inbox).takes_pdf
+        is_pdf: bool | None = file.media_type == Format.PDF.media_type
+        if file.address and flow_of(self.inbox).takes_pdf:  # another kind of file may lie there than its name says
+            is_pdf = None
         with self.new_part() as part:
-            return receive(file.sha256, part, fetch, mtime_ns, format_of=partial(result_format, takes_pdf=may_be_pdf))
+            return receive(file.sha256, part, fetch, mtime_ns, format_of=partial(result_format, is_pdf=is_pdf))
 
     @contextlib.contextmanager
     def new_part(self) -> Iterator[Place]:

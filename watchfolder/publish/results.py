@@ -32,11 +32,16 @@ class Received:
         disk.remove(self.part, durable=False)
 
 
-def result_format(read_at: images.ReadAt, size: int, *, takes_pdf: bool = False) -> images.Format:
-    """Return the format of a result that came. Raises OrderRetry for one that is not whole."""
-    verdict = images.judge(read_at, size, "", takes_pdf=takes_pdf)
-    if verdict.format is None or verdict.kind not in _THERE:
-        raise OrderRetry("the service delivered something that is no whole picture", code="RESULT_NOT_WHOLE")
+def result_format(read_at: images.ReadAt, size: int, *, is_pdf: bool | None = False) -> images.Format:
+    """Return the format of a result that came; `is_pdf`: of what it was made, None if nobody knows.
+
+    Raises OrderRetry for one that is not whole: a PDF of which a picture comes is none.
+    """
+    verdict = images.judge(read_at, size, "", takes_pdf=is_pdf is not False)
+    is_fit = verdict.format is images.Format.PDF or not is_pdf
+    if verdict.format is None or verdict.kind not in _THERE or not is_fit:
+        what = "PDF" if is_pdf else "picture"
+        raise OrderRetry(f"the service delivered something that is no whole {what}", code="RESULT_NOT_WHOLE")
     return verdict.format
 
 

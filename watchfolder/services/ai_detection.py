@@ -6,7 +6,6 @@ tells those of a hundred orders; nothing is ever fetched.
 """
 
 import json
-import math
 from bisect import bisect
 from collections.abc import Mapping, Sequence
 
@@ -57,9 +56,13 @@ def _say(finding: Finding) -> str:
 
 
 def _probability(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float | str):  # text: a decimal keeps its digits so
         return None
-    return float(value) if math.isfinite(value) and 0 <= value <= 1 else None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if 0 <= number <= 1 else None
 
 
 AI_DETECTION = Flow(

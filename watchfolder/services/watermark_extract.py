@@ -13,6 +13,7 @@ from watchfolder.images import Format
 from watchfolder.names import split
 from watchfolder.order import Finding, Key, Order, OrderFile, Role
 from watchfolder.services.flow import Alone, Findings, Flow, Pair, Pairs, RecipientOf, Stage, named
+from watchfolder.watermark_text import CHARACTERS_AT_MOST
 
 _MARK = ".original"  # at the end of an original's stem
 _WORDS = {
@@ -40,15 +41,21 @@ def _read_body(body: str) -> Sequence[OrderFile]:
 
 
 def read_finding(shown: Mapping[str, object]) -> Finding | None:
-    """Return what an order that is complete says; None where it tells no verdict, or not the text that goes with it."""
+    """Return what an order that is complete says; None where it tells no verdict, or the list not the text with it."""
     result = shown.get("result")
     told = result if isinstance(result, dict) else shown
     word = str(told.get("detectionStatus") or told.get("statusCode"))
     verdict = _OTHER_WORDS.get(word, word)
-    if verdict not in VERDICTS or (verdict == "detected" and "watermarkText" not in told):
+    if verdict not in VERDICTS or (verdict == "detected" and told is shown and "watermarkText" not in told):
         return None
-    text = told.get("watermarkText")
-    return Finding(verdict=verdict, facts={"watermarkText": text if isinstance(text, str) else None})
+    return Finding(verdict=verdict, facts={"watermarkText": _text(told.get("watermarkText"))})
+
+
+def _text(value: object) -> str | None:
+    """Return no more than can be a watermark's, and encodable: JSON can spell half a surrogate pair."""
+    if not isinstance(value, str):
+        return None
+    return value[:CHARACTERS_AT_MOST].encode("utf-8", "replace").decode("utf-8")
 
 
 def _with_recipient(finding: Finding, order: Order, recipient_of: RecipientOf) -> Finding:

@@ -270,7 +270,7 @@ def _fetch(service: Service, link: Link, wanted: Place, mark: str) -> str:
     part = disk.hidden_part(wanted.root, _OWNER)
     try:
         fetch = partial(service.fetch, link.url, limit_bytes=RESULT_LIMIT_BYTES)
-        received = receive(None, part, fetch, format_of=partial(result_format, takes_pdf=True))
+        received = receive(None, part, fetch, format_of=partial(result_format, is_pdf=None))
         is_ours = partial(disk.is_ours, size=received.size, sha256=received.sha256)
         name = names.with_mark(names.with_extension(wanted.base, received.format.extension), mark)
         place = Place(wanted.root, free_name(wanted.root, name, is_ours=is_ours))
