@@ -19,7 +19,7 @@ import pytest
 from rights import NOBODY, as_root, nobodys_folder
 from shop import OTHER, PICTURE, Shop, opened
 
-from watchfolder import disk
+from watchfolder import disk, intake
 from watchfolder.config import Inbox
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
@@ -663,6 +663,21 @@ def test_explain_gives_the_daemons_own_answer(build: Build) -> None:
     assert decision(shop, "gone.jpg").answer is Action.GONE
 
 
+def test_a_slow_look_through_the_quarantine_comes_more_rarely(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, began = build(), list[float]()
+
+    def sweep() -> None:
+        began.append(now)
+        time.sleep(0.1)
+
+    monkeypatch.setattr(intake.inbox, "_REASONS_SECONDS", 0.0)
+    monkeypatch.setattr(shop.intake, "_sweep_reasons", sweep)
+    for now in (0.0, 0.5, 0.9, 60.0):
+        shop.intake.nudge(None)
+        shop.look(now)
+    assert began == [0.0, 60.0]
+
+
 # --- rights
 
 
@@ -688,6 +703,25 @@ def test_an_unreadable_file_is_taken_once_it_may_be_read(as_nobody: Path, caplog
             os.chmod(path, 0o644)  # no event that counts
         shop.look(120.0)
         assert names(shop) == ["a.jpg"]
+
+
+def test_a_file_in_the_way_is_looked_at_once_a_minute_however_often_it_changed(as_nobody: Path) -> None:
+    with opened(Shop(as_nobody, settle_seconds=2.0, scan_seconds=86_400.0)) as shop:
+        path = shop.drop("a.jpg")
+        with as_root():
+            os.chown(path, 0, 0)
+            os.chmod(path, 0o600)
+
+        def looks(now: float, until: float) -> int:
+            count = 0
+            while now < until:
+                now, count = max(now + 0.02, min(shop.look(now), until)), count + 1
+            return count
+
+        for change in range(20):
+            shop.intake.nudge("a.jpg")
+            looks(change * 97.3, (change + 1) * 97.3)
+        assert looks(20 * 97.3, 20 * 97.3 + 3600) < 100
 
 
 def test_a_pair_with_an_unreadable_original_is_taken_once_that_may_be_read(as_nobody: Path) -> None:

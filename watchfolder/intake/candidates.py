@@ -128,6 +128,7 @@ class Candidates:
         self.sightings: dict[str, Sighting] = {}
         self._decisions: dict[str, Decision] = {}
         self._timers: list[tuple[float, str]] = []
+        self._due: dict[str, float] = {}  # the one of each file that counts: the one that was set last
 
     # --- from any thread
 
@@ -284,6 +285,10 @@ class Candidates:
         self._decisions.pop(name, None)
         self.quiet.pop(name, None)
         self._partners.see(name)
+        self._set_timer(name, due)
+
+    def _set_timer(self, name: str, due: float) -> None:
+        self._due[name] = due
         heapq.heappush(self._timers, (due, name))
 
     def wake(self, names: Iterable[str], now: float) -> None:
@@ -294,7 +299,10 @@ class Candidates:
         """Let those be quiet whose time has come."""
         woken = list(also)
         while self._timers and self._timers[0][0] <= now:
-            woken.append(heapq.heappop(self._timers)[1])
+            due, name = heapq.heappop(self._timers)
+            if self._due.get(name) == due:
+                del self._due[name]
+                woken.append(name)
         oldest_first = sorted(
             (name for name in woken if name in self.sightings),
             key=lambda name: (self.sightings[name].first_seen, self.sightings[name].mtime_ns),
@@ -316,7 +324,7 @@ class Candidates:
         if decision.answer is Action.STAY and decision.obstacle is None:  # which goes away one day
             self.wake(self._partners.drop(name), now)
         if decision.due is not None:
-            heapq.heappush(self._timers, (decision.due, name))
+            self._set_timer(name, decision.due)
 
     def remember(self, name: str, decision: Decision) -> None:
         before = self._decisions.get(name)
@@ -325,6 +333,6 @@ class Candidates:
             event("file.stays", logging.WARNING, inbox=self.inbox.name, file=name, reason=decision.reason)
 
     def drop(self, name: str, now: float) -> None:
-        for memory in (self.sightings, self._decisions, self.quiet):
+        for memory in (self.sightings, self._decisions, self.quiet, self._due):
             memory.pop(name, None)
         self.wake(self._partners.drop(name), now)

@@ -130,8 +130,10 @@ class Intake:
         self._scan_at = now + max(self.inbox.scan_seconds, took / _SCANS_AT_MOST)
         self._emptied.remove(now)
         if now >= self._reasons_at:
-            self._reasons_at = now + _REASONS_SECONDS
-            self._sweep_reasons()
+            self._reasons_at = now + _REASONS_SECONDS  # also where that fails
+            with disk.seconds_at_work() as seconds:
+                self._sweep_reasons()
+                self._reasons_at = now + max(_REASONS_SECONDS, seconds() / _SCANS_AT_MOST)
 
     def _allowance(self) -> Allowance:
         """Return how much may be taken of what is quiet."""

@@ -108,7 +108,8 @@ class OriginalPublisher:
     def sweep_why_files(self) -> None:
         """Drop the why files whose pictures a person has taken out of quarantine. Raises FolderFault."""
         root = self._inbox.quarantine
-        found = {entry.name for entry in disk.scan(root, skip_folder=lambda name: name.startswith("."))}
+        entries = disk.scan(root, skip_folder=lambda name: name.startswith("."), is_known=bool)  # their names suffice
+        found = {entry.name for entry in entries}
         for name in found:
             if name.endswith(notes.SUFFIX) and name.removesuffix(notes.SUFFIX) not in found:
                 self._drop_note(Place(root, name))
