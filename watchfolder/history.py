@@ -24,7 +24,7 @@ from watchfolder.order import Finding, Key, KeyMode, Order, OrderFile, RelativeN
 
 FOLDER = "history"
 _MONTH = re.compile(r"[0-9]{4}-[0-9]{2}\.jsonl")
-_LIMIT = 1 << 30  # bytes of a month
+_PIECE_BYTES = 1 << 20  # of a month
 _BEGIN = re.compile(rb'\{"at":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)[.\d]*Z"')  # as we write it: its text sorts as time does
 _NOTHING = Why(reason="")
 
@@ -215,12 +215,26 @@ def _lines_with(state_dir: str, key: str) -> Iterator[EndedOrder]:
 
 def _lines(state_dir: str, first_month: str = "") -> Iterator[tuple[Place, bytes]]:
     """Give all lines from that month on, the last one first."""
-    for name in sorted((entry.name for entry in files_in(state_dir)), reverse=True):
-        month = Place(state_dir, name)
+    for entry in sorted(files_in(state_dir), key=attrgetter("name"), reverse=True):
+        month = Place(state_dir, entry.name)
         if month.base < first_month:
             return
-        for line in filter(None, reversed(disk.read_bytes(month, _LIMIT).splitlines())):
+        for line in filter(None, _lines_in(month, entry.size)):
             yield month, line
+
+
+def _lines_in(month: Place, size: int) -> Iterator[bytes]:
+    """Give the lines of a month, the last one first, and hold a piece of it at a time: it may have a million."""
+    pieces: list[bytes] = []  # of the line whose beginning has not been read yet, the last one first
+    with disk.open_to_read(month) as read_at:
+        for begin in range((size - 1) // _PIECE_BYTES * _PIECE_BYTES, -1, -_PIECE_BYTES):
+            first, *others = read_at(begin, min(_PIECE_BYTES, size - begin)).split(b"\n")
+            if others:
+                yield b"".join([others.pop(), *reversed(pieces)])
+                yield from reversed(others)
+                pieces.clear()
+            pieces.append(first)
+    yield b"".join(reversed(pieces))
 
 
 def files_in(state_dir: str) -> Iterator[Entry]:

@@ -1,5 +1,6 @@
 """Reading the history that the journal writes."""
 
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -158,3 +159,34 @@ def test_what_an_editor_leaves_beside_the_history_is_not_read(state_dir: str) ->
     month.with_name("2026-11.jsonl~").write_bytes(month.read_bytes())
     month.with_name(".#2026-11.jsonl").symlink_to("somebody@desk.4711")
     assert [end.key for end in history.newest_first(state_dir)] == KEYS[::-1]
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 7, 600, 1 << 20])
+def test_lines_are_whole_wherever_the_pieces_end(
+    state_dir: str, monkeypatch: pytest.MonkeyPatch, piece_bytes: int
+) -> None:
+    monkeypatch.setattr(history, "_PIECE_BYTES", piece_bytes)
+    month = Path(state_dir, "history", "2026-11.jsonl")
+    month.write_bytes(b"\n" + month.read_bytes().removesuffix(b"\n"))
+    assert [end.key for end in history.newest_first(state_dir)] == KEYS[::-1]
+
+
+def test_of_a_month_with_very_many_lines_a_piece_is_in_memory(state_dir: str) -> None:
+    month = Path(state_dir, "history", "2026-11.jsonl")
+    line = month.read_bytes().splitlines(keepends=True)[0]
+    month.write_bytes(line * (30_000_000 // len(line)))
+    tracemalloc.start()
+    try:
+        assert next(history.newest_first(state_dir)).key == KEYS[2]
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_month_of_more_than_a_gigabyte_is_read(state_dir: str) -> None:
+    month = Path(state_dir, "history", "2026-11.jsonl")
+    line = month.read_bytes().splitlines()[-1]
+    with month.open("r+b") as file:  # the rest of it is a hole
+        file.seek(3 << 30)
+        file.write(b"\n" + line + b"\n")
+    assert next(history.newest_first(state_dir)).key == KEYS[3]
