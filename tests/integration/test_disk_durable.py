@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -290,3 +291,17 @@ def test_a_share_that_fails_at_close_is_a_folder_fault(
     with pytest.raises(FolderFault) as told:
         write()
     assert told.value.code == ("ENOSPC" if fails_before else "EIO")
+
+
+def test_a_line_is_looked_for_among_very_many_without_all_of_them_in_memory(tmp_path: Path) -> None:
+    table = place(tmp_path, "lines")
+    with open(table.path, "wb") as file:
+        file.writelines(b"%0500d\n" % number for number in range(60_000))
+    tracemalloc.start()
+    try:
+        disk.append_line(table, b"%0500d" % 7, perhaps_there=True)
+        disk.append_line(table, b"%0500d" % 60_000, perhaps_there=True)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+    assert os.path.getsize(table.path) == 501 * 60_001

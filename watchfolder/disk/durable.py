@@ -157,7 +157,7 @@ def append_to_table(place: Place, lines: Sequence[bytes], *, owner: str, perhaps
 
 def _append(descriptor: int, folder: int, lines: Sequence[bytes], *, perhaps_there: bool) -> None:
     size = os.fstat(descriptor).st_size
-    there = _lines_of(descriptor, size) if perhaps_there else set()
+    there = _lines_there(descriptor, lines) if perhaps_there else set()
     missing = [line for line in lines if line not in there]
     if not missing:
         os.fsync(descriptor)
@@ -175,9 +175,10 @@ def _append(descriptor: int, folder: int, lines: Sequence[bytes], *, perhaps_the
         raise
 
 
-def _lines_of(descriptor: int, size: int) -> set[bytes]:
+def _lines_there(descriptor: int, lines: Sequence[bytes]) -> set[bytes]:
+    """Return those that the file has; it may have a million others, and is held a line at a time."""
     with os.fdopen(descriptor, "rb", closefd=False) as file:
-        return set(file.read(size).splitlines())
+        return set(lines).intersection(line.rstrip(b"\r\n") for line in file)
 
 
 def make_marker(place: Place) -> None:
