@@ -12,6 +12,7 @@ from shop import OTHER, PICTURE, Open, Shop, opening
 from watchfolder import disk
 from watchfolder.disk import Place
 from watchfolder.order import State
+from watchfolder.pipeline import timing
 from watchfolder.sandbox import Sandbox
 
 
@@ -178,3 +179,21 @@ def test_an_original_of_a_watermark_is_kept_where_its_inbox_deletes_others_now(b
     shop.pass_time(3600)
     shop.to_the_end()
     assert (shop.folder("quarantine") / "originals/sub/a.jpg").read_bytes() == PICTURE
+
+
+def test_an_order_waits_for_the_address_at_which_it_was_made(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "FORGOTTEN_AGAIN_SECONDS", 0.1)
+    shop, service = begin()
+    begin_order(shop, service, State.CONFIRMED)
+    here = shop.config.api
+    with Sandbox(processing_seconds=0.0) as elsewhere:
+        api = here.model_copy(update={"base_url": elsewhere.url})
+        shop.config = shop.config.model_copy(update={"api": api})
+        shop.live_again()
+        shop.work(lambda: shop.order().refused_by)
+        assert "or at another address" in shop.order().last_error
+        assert (shop.order().state, elsewhere.paid) == (State.CONFIRMED, 0)
+    shop.config = shop.config.model_copy(update={"api": here})
+    shop.live_again()
+    shop.to_the_end()
+    assert_home(shop, service)

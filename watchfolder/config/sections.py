@@ -136,8 +136,9 @@ class ApiSection(Section):
 
     @property
     def fingerprint(self) -> str:
-        """Tells this key from others, and nothing more: too short to be the key's only fit."""
-        key = self.key.get_secret_value().encode()
+        """Tells this key from others, as this address knows it: too short to be the key's only fit."""
+        is_usual = self.base_url == type(self).model_fields["base_url"].default
+        key = f"{self.key.get_secret_value()}{'' if is_usual else f' {self.base_url}'}".encode()
         return hashlib.blake2b(key, digest_size=_FINGERPRINT_BYTES, person=b"watchfolder key").hexdigest()
 
     @property

@@ -133,7 +133,7 @@ def _refuse_another_key(context: StepContext, order: Order) -> None:
     if order.charged:
         if not flow_of(order).is_listed:
             context.service.ping()  # it is by this key that the order waits: it must be a good one
-        reason = "what became of this order is known only by the API key with which it was begun"
+        reason = "what became of this order is known only by the API key, and at the address, with which it was begun"
         raise Blocked(reason, code=OTHER_KEY, scope=Scope.ORDER)
     if order.was_rebuilt:
         raise Reject(

@@ -162,7 +162,8 @@ class Outcomes:
         if error.code == "ORDER_EXPIRED":
             return ""
         if order.fingerprint != context.service.fingerprint:
-            return "the service does not know this order by this API key: it was made with another one"
+            words = "it was made with another one, or at another address (api.base_url)"
+            return f"the service does not know this order by this API key: {words}"
         others = (each for each in self._journal.orders() if each.key != order.key and each.needs_service)
         if order.refused_by or any(each.missing_since is not None and each.is_paid for each in others):
             return "the service does not know this order any more, nor others: is the API key another account's now?"
