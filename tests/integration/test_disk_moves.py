@@ -61,6 +61,17 @@ def files_in(folder: Path) -> dict[str, bytes]:
     return {str(each.relative_to(folder)): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
 
 
+# --- what fails
+
+
+def test_a_file_that_cannot_be_read_is_named_itself_and_not_its_copy(there: Path) -> None:
+    memory = Place(f"/proc/{os.getpid()}", "mem")  # of which nobody can read the first byte
+    with pytest.raises(FolderFault) as raised:
+        disk.copy(memory, place(there), owner=OWNER)
+    assert (raised.value.path, raised.value.code) == (memory.path, "EIO")
+    assert files_in(there) == {}
+
+
 # --- on one file system
 
 

@@ -279,10 +279,15 @@ def test_whenever_it_dies_the_copy_is_made_once_and_goes_in_the_end(
     assert service.sins == []
 
 
-def test_a_disk_that_fails_during_the_copy_is_outlasted(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.EDQUOT, "the disk quota is used up"), (errno.EACCES, "permission denied")]
+)
+def test_a_work_folder_that_fails_during_the_copy_is_told_and_outlasted(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int, words: str
+) -> None:
     shop, service = begin()
     keep(shop, "a.jpg")
-    fails, set_times = [OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))], files.set_times
+    fails, set_times = [OSError(number, os.strerror(number))], files.set_times
 
     def failing_once(descriptor: int, atime_ns: int, mtime_ns: int) -> None:
         if fails:
@@ -294,6 +299,9 @@ def test_a_disk_that_fails_during_the_copy_is_outlasted(begin: Open, monkeypatch
     shop.work(lambda: not fails)
     shop.work((shop.folder("found/outbox") / "undetected/a.jpg").exists)
     shop.to_the_end()
+    (fault,) = (vars(record)["facts"] for record in caplog.records if record.msg == "inbox.waits")
+    assert f"{shop.folder('found/inbox')}/" in fault["reason"]
+    assert words in fault["reason"]
     assert_lent(shop, "a.jpg", "a.jpg")
     assert service.paid == 1
 

@@ -8,6 +8,7 @@ import os
 import signal
 import stat
 from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 from watchfolder.disk.places import (
     CLOSED_CODES,
@@ -171,6 +172,14 @@ def open_to_read(place: Place) -> Iterator[Callable[[int, int], bytes]]:
         os.close(descriptor)
 
 
+def bytes_of(file: BinaryIO, place: Place) -> Iterator[bytes]:
+    """Read an open file to its end. Raises FolderFault of `place`, wherever the bytes go."""
+    with translated(place.path):
+        while block := file.read(_BLOCK_BYTES):
+            answered()
+            yield block
+
+
 def hash_of(place: Place) -> str:
     """Return the SHA-256 of the file's bytes, in hexadecimal.
 
@@ -179,10 +188,9 @@ def hash_of(place: Place) -> str:
     """
     digest, size = hashlib.sha256(), 0
     with os.fdopen(open_regular(place), "rb") as file, translated(place.path):
-        while block := file.read(_BLOCK_BYTES):
+        for block in bytes_of(file, place):
             digest.update(block)
             size += len(block)
-            answered()
         if size < os.fstat(file.fileno()).st_size:
             raise FolderFault.at(place.path, "not all of it could be read", code="EAGAIN")
     return digest.hexdigest()

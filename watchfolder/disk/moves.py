@@ -4,11 +4,10 @@ import contextlib
 import ctypes
 import errno
 import os
-import shutil
 import stat
 
 from watchfolder.disk import placeholders
-from watchfolder.disk.files import create_new, hash_of, open_regular, remove, set_times, stat_of
+from watchfolder.disk.files import bytes_of, create_new, hash_of, open_regular, remove, set_times, stat_of
 from watchfolder.disk.places import (
     NOT_SUPPORTED,
     Closed,
@@ -302,7 +301,8 @@ def _holds_same_bytes(source: Place, target: Place, size: int) -> bool:
 
 def _copy(source: Place, part: Place) -> None:
     with os.fdopen(open_regular(source), "rb") as reader, os.fdopen(create_new(part), "wb") as writer:
-        shutil.copyfileobj(reader, writer, 1 << 20)
+        for block in bytes_of(reader, source):
+            writer.write(block)
         writer.flush()
         status = os.fstat(reader.fileno())
         with contextlib.suppress(OSError):  # a file system without attributes

@@ -180,6 +180,8 @@ class Claims:
         except (FileNotFoundError, NotAFolder, NotRegular):
             return False
         except FolderFault as fault:
+            if not f"{fault.path}/".startswith(f"{lent.root}/"):
+                raise
             hindered = Left(hindrance=f"its original, {lent.path}: {disk.why_not_read(lent, fault)}")
             self.left |= {picture.name: hindered for picture in order.pictures}
             return False
