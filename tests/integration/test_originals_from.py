@@ -116,8 +116,8 @@ def test_of_several_the_one_in_the_same_sub_folder_is_meant(begin: Open) -> None
 @pytest.mark.parametrize("kept", [("x/a.jpg", "y/a.png"), ("a.jpg", "a.png")])
 def test_where_several_may_be_meant_it_waits_and_is_told_so(begin: Open, kept: tuple[str, str]) -> None:
     shop, service = begin()
-    for name in kept:
-        keep(shop, name)
+    for name, content in zip(kept, (ORIGINAL, ORIGINAL[:-1] + b"."), strict=True):
+        keep(shop, name, content)
     find(shop, "a.jpg")
     reason = waits_for(shop, "a.jpg")
     assert reason.startswith(f"the inbox press has 2 originals of this name ({kept[0]}, {kept[1]}): put the right one")
@@ -127,6 +127,16 @@ def test_where_several_may_be_meant_it_waits_and_is_told_so(begin: Open, kept: t
     assert isinstance(decision, Decision)
     assert decision.reason == reason
     assert service.paid == 0
+
+
+def test_of_several_of_the_same_bytes_any_will_do(begin: Open) -> None:
+    shop, service = begin()
+    for name in ("dpa/a.jpg", "afp/a.jpg"):  # one picture, dropped for each of its recipients
+        keep(shop, name)
+    find(shop, "a.jpg")
+    shop.to_the_end()
+    assert_lent(shop, "a.jpg", "afp/a.jpg", "dpa/a.jpg")
+    assert service.paid == 1
 
 
 def test_another_original_that_came_before_the_picture_counts_at_once(begin: Open) -> None:

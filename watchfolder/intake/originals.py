@@ -24,7 +24,7 @@ _MOST_NAMED = 3
 _MOST_VERSIONS = 1000  # of pictures that wait, remembered
 _MOST_ISSUES = 100_000  # the newest of the table
 
-_Version = tuple[str, int, int]  # of a picture: its name, size and mtime_ns
+_Version = tuple[str, int, int]  # of a file: its name or path, size and mtime_ns
 
 
 class Originals:
@@ -97,7 +97,7 @@ class Originals:
         """Return those of which the picture is the very copy, or else those of its name, which may say it as well."""
         named = self._of_same_name(picture.name)
         try:
-            return self._find_given(picture, lender, root) or named
+            return self._find_given(picture, lender, root) or self._of_same_bytes(named, root)
         except FolderFault:
             if len(named) == 1:
                 return named
@@ -109,21 +109,31 @@ class Originals:
         anywhere = self._names.get(self._pairs.shared(base), [])
         return [each for each in anywhere if os.path.dirname(each) == folder] or anywhere
 
+    def _of_same_bytes(self, named: list[str], root: str) -> list[str]:
+        """Return one where all have the same bytes, as what was dropped for several recipients has; else all."""
+        first, others = Place(root, "".join(named[:1])), [Place(root, name) for name in named[1:]]
+        found = disk.stat_of(first) if others else None
+        if found is None:
+            return named
+        digest = self._hash_of(first, found.st_size, found.st_mtime_ns)
+        return named[:1] if all(disk.holds(each, found.st_size, digest) for each in others) else named
+
     def _find_given(self, picture: Ready, lender: Inbox, root: str) -> list[str]:
         """Return the original of the very copy that this picture is: one of them, where several have the same bytes."""
         if self._issued is None:
             newest = deque(given_out_by(lender), maxlen=_MOST_ISSUES)
             self._issued = {issue.sha256_result: (issue.file, issue.sha256_source) for issue in newest}
-        name, source = self._issued.get(self._hash_of(picture), ("", "")) if self._issued else ("", "")
+        asked = (Place(self._inbox.path, picture.name), picture.size, picture.mtime_ns)
+        name, source = self._issued.get(self._hash_of(*asked), ("", "")) if self._issued else ("", "")
         there = self._names.get(self._pairs.shared(os.path.basename(name)), []) if name else []
         return list(islice((name for name in there if disk.hash_of(Place(root, name)) == source), 1))
 
-    def _hash_of(self, picture: Ready) -> str:
-        """Read the picture once for its hash, as long as it waits as it is."""
-        known = (picture.name, picture.size, picture.mtime_ns)
+    def _hash_of(self, place: Place, size: int, mtime_ns: int) -> str:
+        """Read the file once for its hash, as long as it stays as it is."""
+        known = (place.path, size, mtime_ns)
         if known not in self._digests:
             self._digests = dict([*self._digests.items()][-_MOST_VERSIONS:])
-            self._digests[known] = disk.hash_of(Place(self._inbox.path, picture.name))
+            self._digests[known] = disk.hash_of(place)
         return self._digests[known]
 
     def _why_not(self, name: str, found: list[str]) -> str:
