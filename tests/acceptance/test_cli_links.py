@@ -36,6 +36,8 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
             studio.drop(name, content)
         rehearsal = studio.run("run", "--once", "--dry-run").stdout
         assert "8 files would be sent" in rehearsal
+        assert "  Büro/Flüsse.urls (addresses: 6)\n" in rehearsal
+        assert " more\n" not in rehearsal  # a list is named once, and each of the others
         done = studio.run("run", "--once", timeout=120)
         assert done.returncode == 1, done.stderr
         (studio.root / "once.log").write_text(done.stdout + done.stderr, "utf-8")

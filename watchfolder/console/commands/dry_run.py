@@ -40,6 +40,7 @@ class InboxPlan:
     sent: int = 0  # of those that could be taken, as many as nothing holds
     released: int = 0  # how many more `watchfolder release` would let go
     free: int = 0  # of those that could be taken: originals, which are sent beside what is bought
+    taken: int = 0  # a list of addresses is one
     names: list[str] = field(default_factory=list)  # of those that would be sent, the first few
     before: list["InboxPlan"] = field(default_factory=list)  # of the inboxes whose outbox this one watches
 
@@ -145,7 +146,9 @@ def _count_files(plan: InboxPlan, config: Config, being_taken: set[str]) -> None
         if decision.answer is Action.TAKE:
             plan.free += flow_of(inbox).is_original(entry.name)
             plan.size += entry.size
-            plan.names += [printable(entry.name)] if len(plan.names) < _MOST_NAMED else []
+            plan.taken += 1
+            addresses = "" if decision.listed is None else f" (addresses: {decision.listed})"
+            plan.names += [printable(entry.name) + addresses] if plan.taken <= _MOST_NAMED else []
 
 
 def _of_inbox(plan: InboxPlan, config: Config) -> Iterator[str]:
@@ -164,8 +167,8 @@ def _of_inbox(plan: InboxPlan, config: Config) -> Iterator[str]:
         let_go = f"; that lets {files(plan.released)} go" if plan.released else ""
         yield f"  But held: {plan.held}{let_go}"
     yield from (f"  {name}" for name in plan.names)
-    if answers[Action.TAKE] > len(plan.names):
-        yield f"  and {answers[Action.TAKE] - len(plan.names)} more"
+    if plan.taken > len(plan.names):
+        yield f"  and {plan.taken - len(plan.names)} more"
     yield from _credits_of_inbox(plan, config)
 
 
