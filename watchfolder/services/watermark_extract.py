@@ -61,7 +61,8 @@ def _text(value: object) -> str | None:
 def _with_recipient(finding: Finding, order: Order, recipient_of: RecipientOf) -> Finding:
     original = next((file.sha256 for file in order.files if file.role is not Role.PICTURE), None)
     text = finding.facts.get("watermarkText")
-    recipient = recipient_of(text) if isinstance(text, str) else None
+    is_told = finding.verdict == "detected" and isinstance(text, str)  # of a mere trace nobody is named
+    recipient = recipient_of(str(text)) if is_told else None
     return finding.having(facts={**finding.facts, "recipient": recipient, "originalSha256": original})
 
 
