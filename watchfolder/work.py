@@ -72,7 +72,7 @@ class WorkFolder:
         batch.sync()
 
     @disk.folders_kept_open()
-    def move_from(self, before: str, key: str) -> None:
+    def move_in(self, before: str, key: str) -> None:
         """Move an order's folder here from the work folder that the inbox had `before`, if it lies there.
 
         The copy of its entry is the last to move: where that is, all is. Raises FolderFault where nobody can look.

@@ -238,6 +238,20 @@ def test_a_name_that_is_taken_at_the_last_moment_gets_a_number(studio: Studio) -
     assert studio.hidden("outbox") == []
 
 
+def test_where_ten_thousand_files_have_its_name_a_picture_gets_another(studio: Studio) -> None:
+    outbox = studio.top / "outbox"
+    (outbox / "a.jpg").touch()
+    for number in range(2, 10_001):
+        (outbox / f"a ({number}).jpg").touch()
+    for picture in (PROTECTED, PROTECTED + b"another"):
+        studio.completed("a.jpg")
+        studio.finish(picture)
+    delivered = [path.name for path in outbox.glob("a (*).jpg") if path.stat().st_size]
+    assert len(delivered) == 2
+    assert all(int(name[3:-5]) > 10**9 for name in delivered)
+    assert studio.has_clean_work()
+
+
 def test_a_delivery_that_is_already_there_counts_as_done(studio: Studio) -> None:
     (studio.top / "outbox/a.jpg").write_bytes(PROTECTED)
     studio.completed("a.jpg")

@@ -285,9 +285,9 @@ class Candidates:
         self._decisions.pop(name, None)
         self.quiet.pop(name, None)
         self._partners.see(name)
-        self._set_timer(name, due)
+        self._set_due(name, due)
 
-    def _set_timer(self, name: str, due: float) -> None:
+    def _set_due(self, name: str, due: float) -> None:
         self._due[name] = due
         heapq.heappush(self._timers, (due, name))
 
@@ -324,7 +324,7 @@ class Candidates:
         if decision.answer is Action.STAY and decision.obstacle is None:  # which goes away one day
             self.wake(self._partners.drop(name), now)
         if decision.due is not None:
-            self._set_timer(name, decision.due)
+            self._set_due(name, decision.due)
 
     def remember(self, name: str, decision: Decision) -> None:
         before = self._decisions.get(name)

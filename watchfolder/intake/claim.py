@@ -115,7 +115,7 @@ class Claims:
         """Have the files of its orders where it works now: its path, or its work folder, may have been another one."""
         for order in self._journal.orders(self._inbox.name):
             if order.is_open and order.work not in {"", self._work.path}:
-                self._work.move_from(order.work, order.key)
+                self._work.move_in(order.work, order.key)
                 self._journal.note(order, work=self._work.path)
                 event("order.moved_over", order=order.key, inbox=order.inbox, before=order.work)
 

@@ -2,7 +2,9 @@
 
 import logging
 import os
+import time
 from collections.abc import Callable, Collection, Iterator
+from itertools import chain, count, islice
 from typing import Any
 
 from watchfolder import disk, names
@@ -13,7 +15,7 @@ from watchfolder.events import event
 OBSTACLES = (FileExistsError, NotAFolder, UnfitName)
 """Faults of a name: another one may do."""
 
-_MOST_NUMBERS = 10_000
+_MOST_NUMBERS = 1_000  # each costs a look; a scanner may call everything it makes by one name, for years
 
 
 def free_name(
@@ -83,8 +85,9 @@ def _first(root: str, wanted: str, is_free: Callable[[Place], bool], *, is_folde
 
 
 def _names_for(base: str, limit_bytes: int) -> Iterator[str]:
+    """Give the name, and then numbered ones; where these are used up, the seconds since 1970 are the number."""
     yield names.with_end(base, "", limit_bytes)
-    for number in range(2, _MOST_NUMBERS):
+    for number in chain(range(2, _MOST_NUMBERS), islice(count(int(time.time())), _MOST_NUMBERS)):
         yield names.numbered(base, number, limit_bytes)
 
 
