@@ -75,6 +75,14 @@ def test_slow_work_is_not_taken_for_a_folder_that_hangs(tmp_path: Path) -> None:
     assert answer_of(work, str(tmp_path), 0.5) == 7
 
 
+def test_a_question_that_asks_many_others_is_answered_with_each() -> None:
+    def ask() -> None:
+        for _ in range(50):
+            answer_of(lambda: time.sleep(0.02), "/share/below")
+
+    answer_of(ask, "/share", 0.5)
+
+
 def test_what_lies_in_a_folder_that_hangs_is_not_asked_either() -> None:
     never = threading.Event()
     try:
