@@ -126,8 +126,7 @@ class Intake:
         self._folders.require(self.inbox)
         with disk.seconds_at_work() as seconds:  # a share that hung for an hour is looked at again at once
             self.candidates.scan(now)
-            took = seconds()
-        self._scan_at = now + max(self.inbox.scan_seconds, took / _SCANS_AT_MOST)
+            self._scan_at = now + max(self.inbox.scan_seconds, seconds() / _SCANS_AT_MOST)
         self._emptied.remove(now)
         if now >= self._reasons_at:
             self._reasons_at = now + _REASONS_SECONDS  # also where that fails

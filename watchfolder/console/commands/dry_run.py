@@ -10,12 +10,12 @@ from dataclasses import astuple, dataclass, field
 from watchfolder import disk, quota
 from watchfolder.clock import Clock
 from watchfolder.config import Config, Inbox
-from watchfolder.disk import Place
+from watchfolder.disk import Entry, Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import printable
 from watchfolder.folders import Folders, read_token
 from watchfolder.intake import Beside, Ready
-from watchfolder.intake.decide import Action, Sighting, decide
+from watchfolder.intake.decide import Action, Decision, Sighting, decide
 from watchfolder.journal import read_orders
 from watchfolder.names import Ignored
 from watchfolder.order import State
@@ -43,6 +43,16 @@ class InboxPlan:
     taken: int = 0  # a list of addresses is one
     names: list[str] = field(default_factory=list)  # of those that would be sent, the first few
     before: list["InboxPlan"] = field(default_factory=list)  # of the inboxes whose outbox this one watches
+
+    def add(self, entry: Entry, decision: Decision) -> None:
+        """Count a file, or what a list of addresses holds."""
+        self.answers[decision.answer] += 1 if decision.listed is None else decision.listed
+        if decision.answer is Action.TAKE:
+            self.free += flow_of(self.inbox).is_original(entry.name)
+            self.size += entry.size
+            self.taken += 1
+            addresses = "" if decision.listed is None else f" (addresses: {decision.listed})"
+            self.names += [printable(entry.name) + addresses] if self.taken <= _MOST_NAMED else []
 
     @property
     def in_one_order(self) -> int:
@@ -142,13 +152,7 @@ def _count_files(plan: InboxPlan, config: Config, being_taken: set[str]) -> None
         if decision.answer is Action.TAKE:
             ready = Ready(entry.name, entry.size, entry.mtime_ns, decision.format)
             decision = beside.meet(ready, now, time.time() + inbox.settle_seconds) or decision
-        plan.answers[decision.answer] += 1 if decision.listed is None else decision.listed
-        if decision.answer is Action.TAKE:
-            plan.free += flow_of(inbox).is_original(entry.name)
-            plan.size += entry.size
-            plan.taken += 1
-            addresses = "" if decision.listed is None else f" (addresses: {decision.listed})"
-            plan.names += [printable(entry.name) + addresses] if plan.taken <= _MOST_NAMED else []
+        plan.add(entry, decision)
 
 
 def _of_inbox(plan: InboxPlan, config: Config) -> Iterator[str]:
