@@ -39,6 +39,8 @@ BESIDES = {
     "nearly full": ConditionKind.DISK_LOW,
     "Nothing is delivered": ConditionKind.STALLED,
     "left the configuration": ConditionKind.NOT_CONFIGURED,
+    "files of orders that are under way lie there": "tests/integration/test_reconfigured.py",
+    "files in `originals` in quarantine": "tests/integration/test_reconfigured.py",
     "the pace of your plan's rate limit": ConditionKind.WORKING,
     "something is still to come beside": ConditionKind.WORKING,
     "the unit does not start": "tests/acceptance/systemd",
