@@ -186,6 +186,8 @@ def test_an_order_waits_for_the_address_at_which_it_was_made(begin: Open, monkey
     shop, service = begin()
     begin_order(shop, service, State.CONFIRMED)
     here = shop.config.api
+    far = here.model_copy(update={"base_url": "https://api.example.com"})
+    shop.journal.note(shop.order(), fingerprint=far.fingerprint)
     with Sandbox(processing_seconds=0.0) as elsewhere:
         api = here.model_copy(update={"base_url": elsewhere.url})
         shop.config = shop.config.model_copy(update={"api": api})
@@ -195,5 +197,6 @@ def test_an_order_waits_for_the_address_at_which_it_was_made(begin: Open, monkey
         assert (shop.order().state, elsewhere.paid) == (State.CONFIRMED, 0)
     shop.config = shop.config.model_copy(update={"api": here})
     shop.live_again()
+    shop.pass_time(3600)
     shop.to_the_end()
     assert_home(shop, service)

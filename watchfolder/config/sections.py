@@ -136,9 +136,13 @@ class ApiSection(Section):
 
     @property
     def fingerprint(self) -> str:
-        """Tells this key from others, as this address knows it: too short to be the key's only fit."""
+        """Tells this key from others, as this address knows it: too short to be the key's only fit.
+
+        On this machine a sandbox or a tunnel answers, at whatever port.
+        """
         is_usual = self.base_url == type(self).model_fields["base_url"].default
-        key = f"{self.key.get_secret_value()}{'' if is_usual else f' {self.base_url}'}".encode()
+        address = "" if is_usual else f" {'loopback' if self.is_loopback else self.base_url}"
+        key = f"{self.key.get_secret_value()}{address}".encode()
         return hashlib.blake2b(key, digest_size=_FINGERPRINT_BYTES, person=b"watchfolder key").hexdigest()
 
     @property
