@@ -84,8 +84,11 @@ def made(data: Data) -> list[Data]:
 
 
 def test_inputs_in_another_order_than_the_requests_are_told_by_their_ids(begin: Open, say: Say) -> None:
+    def reverse(data: Data) -> None:
+        data["inputFiles"] = [{**file, "fileName": None} for file in reversed(data["inputFiles"])]
+
     shop, service = begin()
-    say(service, "status", lambda data: data["inputFiles"].reverse())
+    say(service, "status", reverse)
     drop(shop)
     shop.to_the_end()
     assert widths(shop) == WIDTHS

@@ -76,11 +76,12 @@ def test_slow_work_is_not_taken_for_a_folder_that_hangs(tmp_path: Path) -> None:
 
 
 def test_a_question_that_asks_many_others_is_answered_with_each() -> None:
-    def ask() -> None:
+    def ask() -> int:
         for _ in range(50):
             answer_of(lambda: time.sleep(0.02), "/share/below")
+        return 7
 
-    answer_of(ask, "/share", 0.5)
+    assert answer_of(ask, "/share", 0.5) == 7
 
 
 def test_what_lies_in_a_folder_that_hangs_is_not_asked_either() -> None:
