@@ -11,11 +11,8 @@ from watchfolder.config import Config, Inbox
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.folders import Folders
-from watchfolder.publish import notes
+from watchfolder.publish import OTHER_ORIGINALS, TEST_ORIGINALS, notes
 from watchfolder.publish.notes import Note
-
-TEST_ORIGINALS = "test/"  # a test key's originals wait here for a live one; nothing failed
-_OTHER_ORIGINALS = "originals/"  # nor of these: the inbox's service has changed, and has no other place for them
 
 _MOST_NOTES = 1000
 
@@ -31,7 +28,7 @@ class Picture:
 
     @property
     def has_failed(self) -> bool:
-        return self.why is not None or not self.place.name.startswith((TEST_ORIGINALS, _OTHER_ORIGINALS))
+        return self.why is not None or not self.place.name.startswith((TEST_ORIGINALS, OTHER_ORIGINALS))
 
 
 @dataclass(frozen=True)

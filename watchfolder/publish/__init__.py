@@ -5,6 +5,7 @@ from watchfolder.publish.enclosures import EnclosurePublisher, picture_beside, r
 from watchfolder.publish.findings import FindingPublisher
 from watchfolder.publish.free_names import free_name
 from watchfolder.publish.lists import ListPublisher, list_beside
+from watchfolder.publish.originals import OTHER_ORIGINALS, TEST_ORIGINALS
 from watchfolder.publish.pictures import Publisher
 from watchfolder.publish.results import (
     RESULT_LIMIT_BYTES,

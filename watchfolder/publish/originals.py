@@ -18,6 +18,11 @@ from watchfolder.publish.free_names import OBSTACLES, another_name, free_name
 from watchfolder.publish.notes import PictureNote, QuarantineNote
 from watchfolder.work import WorkFolder, is_unchanged
 
+TEST_ORIGINALS = "test/"
+"""In quarantine: a test key's originals wait there for a live one; nothing failed."""
+OTHER_ORIGINALS = "originals/"
+"""The same for those whose inbox has another service now, and no other place for them."""
+
 Goal = tuple[str, str] | None
 """A root and the name that is wanted below it; None: the file is deleted."""
 
@@ -51,11 +56,11 @@ class OriginalPublisher:
             event("file.changed_after_confirm", order=order.key, inbox=order.inbox, file=file.name)
             return self._inbox.path, file.name
         if order.mode == "test":
-            return self._inbox.quarantine, f"test/{file.name}"
+            return self._inbox.quarantine, TEST_ORIGINALS + file.name
         if self._inbox.originals is not None:
             return self._inbox.originals, file.name
         is_to_go = order.service == self._inbox.service  # another one, which the inbox had before, may keep them
-        return None if is_to_go else (self._inbox.quarantine, f"originals/{file.name}")
+        return None if is_to_go else (self._inbox.quarantine, OTHER_ORIGINALS + file.name)
 
     def put_back(self, order: Order, keep: Collection[str] = ()) -> Order:
         """Move the order's files, but for those to keep, back into the inbox. Raises FolderFault.

@@ -25,7 +25,7 @@ from watchfolder.folders import known_folders
 from watchfolder.intake import Action
 from watchfolder.journal import read_orders
 from watchfolder.order import EnclosureKind, Order, State
-from watchfolder.publish import list_beside, notes, picture_beside
+from watchfolder.publish import TEST_ORIGINALS, list_beside, notes, picture_beside
 from watchfolder.report.conditions import conditions, held_by, put_back
 from watchfolder.report.phrases import ended
 from watchfolder.report.status import running
@@ -317,7 +317,7 @@ def _of_quarantine(spot: _Spot, config: Config) -> Iterator[str]:
         yield "There is no such file in quarantine."
         return
     if not picture.has_failed:
-        is_of_test = picture.place.name.startswith(quarantine.TEST_ORIGINALS)
+        is_of_test = picture.place.name.startswith(TEST_ORIGINALS)
         yield _OF_TEST if is_of_test else _OF_OTHER_SERVICE
         return
     note = quarantine.note_of(picture)
