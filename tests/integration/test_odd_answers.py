@@ -1,6 +1,7 @@
 """Answers that do not fit what was asked: nobody is given what is another one's, and nothing is bought twice."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,22 @@ def test_inputs_of_an_order_that_is_found_again_are_told_by_their_names(begin: O
     shop.to_the_end()
     assert service.requests_by_operation()["list"] == 1
     assert widths(shop) == WIDTHS
+
+
+def test_inputs_of_an_order_whose_entry_was_lost_are_told_by_their_names(begin: Open, say: Say) -> None:
+    shop, service = begin({"processing_seconds": 3600.0})
+    drop(shop)
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    shop.close()
+    shutil.rmtree(shop.folder("state/journal"))
+    say(service, "status", lambda data: data["inputFiles"].reverse())
+    for order in service._state.orders.values():
+        order.processing_seconds = 0.0
+    shop.open()
+    shop.clock.pass_time(7200)
+    shop.to_the_end()
+    assert widths(shop) == WIDTHS
+    assert set(service.paid_files.values()) == {1}
 
 
 def test_upload_links_in_another_order_than_the_requests_take_each_its_own(begin: Open, say: Say) -> None:

@@ -159,6 +159,32 @@ def test_a_death_amid_that_move_loses_nothing(
         assert_home(shop, service)
 
 
+def test_half_a_move_is_waited_for_where_the_other_half_is_away(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, service = begin()
+    begin_order(shop, service, State.CONFIRMED)
+    move, made = disk.move, list[Place]()
+
+    def dying_move(source: Place, target: Place, **rest: Any) -> None:  # noqa: ANN401 - whatever it takes
+        if made:
+            raise _Killed
+        made.append(target)
+        move(source, target, **rest)
+
+    change(shop, **moved(shop, "path"))
+    monkeypatch.setattr(disk, "move", dying_move)
+    with pytest.raises(_Killed):
+        shop.intake.open_again(0.0)
+    monkeypatch.undo()
+    shop.folder("inbox").rename(shop.folder("away"))
+    shop.live_again()
+    shop.work(lambda: shop.intake.health.fault)
+    assert "files of orders that are under way lie there" in shop.intake.health.reason
+    shop.folder("away").rename(shop.folder("inbox"))
+    shop.pass_time(3600)
+    shop.to_the_end()
+    assert_home(shop, service)
+
+
 @pytest.mark.parametrize("state", [State.CLAIMED, State.CONFIRMED, State.COMPLETED])
 def test_no_original_is_deleted_because_its_inbox_has_another_service(begin: Open, state: State) -> None:
     shop, service = begin()
