@@ -1,6 +1,7 @@
 """The stage of one life: folders, a service and a daemon to be brought up, all of it thrown away for the next one."""
 
 import ctypes
+import functools
 import hashlib
 import json
 import os
@@ -230,6 +231,7 @@ def stage() -> Iterator[Stage]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+@functools.cache
 def picture(name: str, seed: int, fate: Fate = Fate.DELIVERED) -> Picture:
     extension = os.path.splitext(name)[1].lstrip(".")
     kind = {"jpg": "jpeg", "tif": "tiff"}.get(extension, extension)

@@ -1,9 +1,11 @@
-"""A warm process that becomes one daemon after another: everything is imported once, each run is a fork.
+"""A warm process that becomes one daemon after another: all is imported and configured once, each run is a fork.
 
 Run as a script. Each line of JSON on its standard input is a run (`nursery.Run`); it answers with a line that names the
 child's pid, and with one that holds its wait status when it has ended.
 """
 
+import fnmatch
+import functools
 import gc
 import json
 import logging
@@ -11,6 +13,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
 
@@ -50,11 +53,14 @@ def main() -> None:
         for name, seconds in values.items():
             assert type(getattr(module, name)) is type(seconds), f"{module.__name__} has no such {name} any more"
             setattr(module, name, seconds)
+    fnmatch.translate = functools.cache(fnmatch.translate)
     Ignored()  # its patterns are compiled once
     gc.collect()
     gc.freeze()  # what is here already is not copied to be looked through
     for line in sys.stdin:
         run = json.loads(line)
+        if not run["command"]:
+            _configured(Path(run["config"]), Path(run["config"]).read_text("utf-8"), run["key"])
         pid = os.fork()
         if pid == 0:
             _become_daemon(run)
@@ -87,10 +93,10 @@ def _become_daemon(run: dict[str, Any]) -> None:
 
 
 def _daemon(run: dict[str, Any]) -> dict[str, object]:
-    environ = {"BIZMORI_API_KEY": run["key"]}
+    path = Path(run["config"])
 
     def read() -> config.Config:
-        return _quickened(config.load(run["config"], environ))
+        return _configured(path, path.read_text("utf-8"), run["key"])
 
     outcome = loop.run(read(), read, once=run["once"])
     return {"ending": str(outcome.ending), "left": conditions.left(outcome)}
@@ -106,8 +112,10 @@ def _command(run: dict[str, Any], output: TextIO) -> dict[str, object]:
     return {"ending": "broke"}
 
 
-def _quickened(configured: config.Config) -> config.Config:
-    """Scan more often than a configuration may ask for."""
+@functools.lru_cache(8)
+def _configured(path: Path, text: str, key: str) -> config.Config:  # noqa: ARG001 - one text is read once
+    """Return what the file's text says, but scan more often than it may ask for."""
+    configured = config.load(str(path), {"BIZMORI_API_KEY": key})
     inboxes = {name: inbox.model_copy(update={"scan_seconds": 0.1}) for name, inbox in configured.inboxes.items()}
     return configured.model_copy(update={"inboxes": inboxes})
 
