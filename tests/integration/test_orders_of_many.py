@@ -573,6 +573,25 @@ def test_a_doubt_outlives_restarts_and_still_condemns_no_picture(begin: Open) ->
     assert shop.files("quarantine") == []
 
 
+@pytest.mark.parametrize("bad", [0, 1])
+@pytest.mark.parametrize("orders_in_flight", [2, 8])
+def test_a_bad_picture_waits_for_the_other_part_whose_create_fails_at_first(
+    begin: Open, caplog: pytest.LogCaptureFixture, bad: int, orders_in_flight: int
+) -> None:
+    shop, service = begin({"processing_seconds": 0.05}, orders_in_flight=orders_in_flight, api={"reads": "v3"})
+    good = pour(shop, 2, bad)
+    service.faults.add("create", "answer", nth=2, status=500)  # the first part's that is created, bad or good
+    shop.work(lambda: service.paid_failed == 2 + 1 or shop.files("outbox"))
+    looks = calls(service, "status") + calls(service, "list")
+    shop.work(lambda: calls(service, "status") + calls(service, "list") > looks + 1 or shop.files("outbox"))
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert shop.files("outbox") == good
+    assert service.paid_failed == 2 + 1
+    assert "service.fails_all" not in caplog.text
+    assert_processed_once(service, good)
+
+
 def test_five_failures_in_a_row_are_the_services_fault_and_the_fifth_is_kept(begin: Open) -> None:
     shop, service = begin(max_files_per_order=1, orders_in_flight=1, api={"blocked_probe_seconds": 5.0})
     good = pour(shop, 8)

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import random
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from watchfolder.api import FailedAtService
@@ -50,11 +50,19 @@ _NOTHING_LEFT = frozenset({TEST_KEY, "PROCESSED_FILE_NOT_FOUND", NOT_LISTED})  #
 class Outcomes:
     """Decides, journals and logs; any worker may ask."""
 
-    def __init__(self, give_up_after_hours: float, journal: Journal, breaker: Breaker, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        give_up_after_hours: float,
+        journal: Journal,
+        breaker: Breaker,
+        room: Callable[[], int],
+        stop: threading.Event,
+    ) -> None:
         self._give_up_after_hours = give_up_after_hours
         self._journal = journal
         self._clock = journal.clock
         self._breaker = breaker
+        self._room = room  # how many more orders may be created now
         self._stop = stop
 
     def try_at_once(self, fingerprint: str) -> None:
@@ -187,9 +195,10 @@ class Outcomes:
         return self._split(context, order, error.reason) if order.is_of_many else self._quarantine(order, error)
 
     def _parts_beside(self, order: Order, error: Reject) -> Collection[str]:
-        """Return the parts of the order that this one was split from, as far as the service is at work on them.
+        """Return the parts of the order that this one was split from that will show how the service is.
 
-        None are waited for by an order that is not there: asking again how it stands would be another create.
+        It is at work on them, or nothing keeps them from being created: neither their files nor a lack of room. None
+        are waited for by an order that is not there: asking again how it stands would be another create.
         """
         if order.split_from is None or order.order_id is None or not isinstance(error, FailedAtService):
             return ()
@@ -197,7 +206,8 @@ class Outcomes:
         for part in parts:
             if part.state is State.COMPLETED:  # and the thread that has just written so is about to record it
                 self._breaker.note_result(part)
-        return {part.key for part in parts if part.traits.is_at_service}
+        has_room = self._room() > 0
+        return {part.key for part in parts if part.traits.is_at_service or (has_room and _is_to_be_created(part))}
 
     def _split(self, context: StepContext, order: Order, reason: str) -> Order:
         event("order.split", order=order.key, inbox=order.inbox, files=len(order.files), reason=reason)
@@ -271,6 +281,11 @@ def _next_wait(order: Order) -> float:
 
 def _jitter(seconds: float) -> float:
     return seconds * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
+
+
+def _is_to_be_created(order: Order) -> bool:
+    """Will it be, at once or after a failure of the service? A file in the way may be so for ever."""
+    return order.state is State.CLAIMED and (not order.last_error or order.failed_at is not None)
 
 
 def _may_begin_again(order: Order, error: Reject) -> bool:

@@ -51,7 +51,7 @@ class Pipeline:
         self.runtimes = self.admission.runtimes
         self._agenda = Agenda(journal, self._polls, self.breaker, self.admission.is_within_reach)
         self._suspects = Suspects(journal, self.admission.is_silent)
-        self._outcomes = Outcomes(config.give_up_after_hours, journal, self.breaker, stop)
+        self._outcomes = Outcomes(config.give_up_after_hours, journal, self.breaker, self.admission.room, stop)
         self._outcomes.try_at_once(config.api.fingerprint)
 
     # --- questions
