@@ -75,6 +75,7 @@ def play_all(
     began = time.monotonic()
     context = multiprocessing.get_context("spawn")
     todo: Any = context.Queue()
+    todo.cancel_join_thread()  # where a worker has died, nobody takes what is left, and the end would wait for that
     done: Any = context.Queue()
     workers = [context.Process(target=_work, args=(todo, done), daemon=True) for _ in range(jobs)]
     for worker in workers:

@@ -26,6 +26,7 @@ _SAID = {
     errno.EROFS: "it is read-only",
     errno.EDQUOT: "the disk quota is used up",
     errno.ETIMEDOUT: "the share does not answer",
+    errno.ENOENT: "has just vanished",
 }
 _DONE_ALREADY = {
     "linkat": errno.EEXIST,
