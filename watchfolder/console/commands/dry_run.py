@@ -5,7 +5,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 
 from watchfolder import disk, quota
 from watchfolder.clock import Clock
@@ -60,15 +60,12 @@ class InboxPlan:
         is_alone = self.reads == "v2" or flow.pairs
         return 1 if is_alone else min(self.inbox.max_files_per_order, flow.files_limit)
 
-    @property
-    def orders(self) -> int:
-        going = self.sent or self.released
-        return max(0, going - self.free) if flow_of(self.inbox).pairs else math.ceil(going / self.in_one_order)
+    def orders(self, sent: int, free: int) -> int:
+        return math.ceil(max(0, sent - free) / self.in_one_order)
 
-    @property
-    def requests(self) -> int:
-        """Uploads and downloads go elsewhere and count not."""
-        return self.orders * flow_of(self.inbox).requests_of(self.inbox)
+    def own(self, *, with_held: bool) -> "_Cost":
+        """Return what its own files cost, at most."""
+        return self._cost_of(self.sent + (self.released if with_held else 0), self.free)
 
     def passed_on(self, *, with_held: bool) -> "_Cost":
         """Return what it costs that comes here from the inboxes before it, at most: what is no picture is not taken."""
@@ -76,8 +73,7 @@ class InboxPlan:
         for each in self.before:
             going = each.sent + (each.released if with_held else 0) - each.free
             came += (max(0, going) + each.passed_on(with_held=with_held).sent) * each.inbox.copies
-        orders = math.ceil(came / self.in_one_order)
-        return _Cost(came, self.credits(came + self.free), orders * flow_of(self.inbox).requests_of(self.inbox))
+        return self._cost_of(came, 0)
 
     @property
     def again(self) -> int:
@@ -86,12 +82,14 @@ class InboxPlan:
         is_free = not together or flow_of(self.inbox).refunds_failed
         return 0 if is_free else paid_again(together, self.inbox.on_failure)
 
-    def credits(self, sent: int) -> int:
-        """Return how many credits so many of its files cost, at most."""
-        return max(0, sent - self.free) * (self.inbox.copies + flow_of(self.inbox).report_credits_of(self.inbox))
+    def _cost_of(self, sent: int, free: int) -> "_Cost":
+        """Return what so many files cost, some of them `free`. Uploads and downloads are no requests of the plan."""
+        flow, orders = flow_of(self.inbox), self.orders(sent, free)
+        each = self.inbox.copies + flow.report_credits_of(self.inbox)
+        return _Cost(sent, max(0, sent - free) * each, orders * flow.requests_of(self.inbox))
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Cost:
     """What so many files cost: credits, at most, and requests."""
 
@@ -99,10 +97,8 @@ class _Cost:
     credits: int = 0
     requests: int = 0
 
-    def add(self, sent: int, credits_: int, requests: int) -> None:
-        self.sent += sent
-        self.credits += credits_
-        self.requests += requests
+    def __add__(self, other: "_Cost") -> "_Cost":
+        return _Cost(self.sent + other.sent, self.credits + other.credits, self.requests + other.requests)
 
     def words(self, config: Config) -> str:
         paid = f"up to {in_credits(self.credits)}" if config.api.mode == "live" else "no credits (test key)"
@@ -161,7 +157,7 @@ def _of_inbox(plan: InboxPlan, config: Config) -> Iterator[str]:
     copies = f"{inbox.copies} copies of each, " if inbox.copies > 1 else ""
     yield (
         f"{inbox.name}: {some}{files(answers[Action.TAKE])} would be sent ({plan.size / 1e6:.1f} MB, {copies}"
-        f"orders: {plan.orders if plan.sent else 0}), "
+        f"orders: {plan.orders(plan.sent, plan.free)}), "
         f"{answers[Action.REFUSE]} quarantined; {answers[Action.WAIT]} waiting (not complete, still being written or "
         f"without what belongs to it), {answers[Action.STAY]} left alone."
     )
@@ -178,7 +174,7 @@ def _of_inbox(plan: InboxPlan, config: Config) -> Iterator[str]:
 
 def _credits_of_inbox(plan: InboxPlan, config: Config) -> Iterator[str]:
     if plan.sent:
-        yield f"  Cost: {_Cost(plan.sent, plan.credits(plan.sent), plan.requests).words(config)}."
+        yield f"  Cost: {plan.own(with_held=False).words(config)}."
     if plan.again and config.api.mode == "live":
         how = f"(on_failure: {plan.inbox.on_failure})"
         yield f"  An order with a bad picture in it: up to {in_credits(plan.again)} more {how}."
@@ -193,25 +189,21 @@ def _under_way(config: Config) -> _Cost:
     for order in read_orders(config.state_dir):
         if order.is_to_be_paid and order.why is None:
             bought = sum(not result.is_delivered for file in order.pictures for result in file.results)
-            cost.add(sum(file.is_under_way for file in order.files), bought, flow_of(order).requests)
+            cost += _Cost(sum(file.is_under_way for file in order.files), bought, flow_of(order).requests)
     return cost
 
 
 def _of_all(plans: list[InboxPlan], config: Config) -> Iterator[str]:
-    whole = _under_way(config)
-    if whole.sent:
-        yield f"Already taken and not yet paid: {files(whole.sent)}."
-    for plan in plans:
-        if plan.sent:
-            whole.add(plan.sent, plan.credits(plan.sent), plan.requests)
-        whole.add(*astuple(plan.passed_on(with_held=False)))
-    yield f"All together: {whole.words(config)}."
+    taken = _under_way(config)
+    if taken.sent:
+        yield f"Already taken and not yet paid: {files(taken.sent)}."
+    without, with_it = (
+        sum((plan.own(with_held=held) + plan.passed_on(with_held=held) for plan in plans), taken)
+        for held in (False, True)
+    )
+    yield f"All together: {without.words(config)}."
     if any(plan.released for plan in plans):
-        for plan in plans:
-            whole.add(plan.released, plan.credits(plan.released), 0 if plan.sent else plan.requests)
-            without, with_it = (astuple(plan.passed_on(with_held=held)) for held in (False, True))
-            whole.add(*(more - less for less, more in zip(without, with_it, strict=True)))
-        yield f"With what is held let go: {whole.words(config)}."
+        yield f"With what is held let go: {with_it.words(config)}."
 
 
 def _in_words(minutes: float) -> str:
