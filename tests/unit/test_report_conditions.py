@@ -44,7 +44,7 @@ def found(**facts: object) -> list[Condition]:
 def test_where_nothing_is_wrong_it_says_how_it_goes() -> None:
     assert headline(found(inboxes={"a": OPEN})) == "All done, nothing waits"
     assert headline(found(inboxes={"a": OPEN}, in_progress=2)) == "Working: 2 files under way"
-    assert {each.severity for each in found(in_progress=2)} == {Severity.FINE}
+    assert {each.kind.severity for each in found(in_progress=2)} == {Severity.FINE}
     waiting = {"a": InboxSnapshot(is_open=True, waiting=3)}
     assert headline(found(inboxes=waiting, in_progress=2, deferred=1)) == "Working: 3 files under way, 3 waiting"
     assert headline(found(inboxes=waiting)) == "Waiting: 3 files in the inboxes"
@@ -201,7 +201,7 @@ def test_pictures_out_of_reach_come_with_a_count_a_folder_and_what_to_type() -> 
         "a: 12 files cannot be taken (/srv/in/Day: the folder has mode 0755). "
         "To let them be taken within a minute, type as root: chmod -R g+w Day"
     )
-    assert told[0].severity is Severity.ALARM
+    assert told[0].kind.severity is Severity.ALARM
 
 
 def test_folders_on_one_disk_are_one_condition() -> None:

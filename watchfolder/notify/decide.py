@@ -29,7 +29,6 @@ from watchfolder.report.conditions import (
     ConditionKind,
     conditions,
     has_work,
-    over,
     say_found,
     say_quarantined,
     told,
@@ -243,7 +242,7 @@ class Decisions:
         for name, said in self.state.told.items():
             topic = Topic.of(name)
             if said.is_on and name not in wrong and self._is_over(topic, snapshot, is_stalled=hours is not None):
-                yield name, Change(is_on=False, words=over(topic.kind, topic.subject))
+                yield name, Change(is_on=False, words=topic.kind.over.format(topic.subject))
 
     def _stalled_for(self, config: Config, now: datetime) -> float | None:
         """Return for how many hours nothing has been delivered, once that is too long."""

@@ -6,7 +6,7 @@ Pure: of the daemon's last word, the configuration, and what a caller has found 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Self
 
 from watchfolder.command_line import Advised, CommandLine, Control, ToControl
 from watchfolder.config import Config
@@ -25,28 +25,6 @@ SLOWED: Final = "the service's rate limit sets the pace"
 STILL_RUNS: Final = "watchfolder runs on with the configuration before this one; its next start would fail"
 
 
-class ConditionKind(StrEnum):
-    """What can be so; `_KINDS` says how bad that is."""
-
-    NOT_RUNNING = "not_running"
-    STUCK = "stuck"
-    KEY_REFUSED = "key_refused"
-    SERVICE_REFUSES = "service_refuses"
-    SERVICE_FAILS_ALL = "service_fails_all"
-    FOLDER_AWAY = "folder_away"
-    OUT_OF_REACH = "out_of_reach"
-    HELD = "held"
-    NO_ANSWER = "no_answer"
-    STARTING = "starting"
-    CONFIGURATION_REFUSED = "configuration_refused"
-    NOT_CONFIGURED = "not_configured"
-    STALLED = "stalled"
-    DISK_LOW = "disk_low"
-    QUARANTINED = "quarantined"
-    WORKING = "working"
-    IDLE = "idle"
-
-
 class Severity(IntEnum):
     FINE = 0
     NEEDS_PERSON = 1  # though the flow goes on
@@ -62,39 +40,43 @@ class _Holds(IntEnum):
     ALL = 3
 
 
-class _Kind(NamedTuple):
+_UNBLOCKED = "Unblocked: the service takes the work again"
+_MENDED = "The configuration is the one that runs"
+_CONFIGURED = "No file belongs to an inbox that left the configuration any more"
+_MOVING = "Pictures are delivered again, or none waits any more"
+
+
+class ConditionKind(StrEnum):
+    """What can be so, the worst first; the last ones say how it goes while nothing is wrong."""
+
     severity: Severity
     holds: _Holds
-    over: str = ""  # says that it is so no more
+    over: str  # says that it is so no more
 
+    NOT_RUNNING = "not_running", Severity.ALARM, _Holds.ALL
+    STUCK = "stuck", Severity.ALARM, _Holds.ALL
+    KEY_REFUSED = "key_refused", Severity.ALARM, _Holds.ALL, _UNBLOCKED
+    SERVICE_REFUSES = "service_refuses", Severity.ALARM, _Holds.UNPAID, _UNBLOCKED
+    SERVICE_FAILS_ALL = "service_fails_all", Severity.ALARM, _Holds.UNPAID, _UNBLOCKED
+    FOLDER_AWAY = "folder_away", Severity.ALARM, _Holds.ALL, "{} is back: it goes on"
+    OUT_OF_REACH = "out_of_reach", Severity.ALARM, _Holds.NONE, "{}: all pictures can be taken again"
+    HELD = "held", Severity.NEEDS_PERSON, _Holds.NEW, "{}: nothing is held any more"
+    NO_ANSWER = "no_answer", Severity.ALARM, _Holds.ALL
+    STARTING = "starting"
+    CONFIGURATION_REFUSED = "configuration_refused", Severity.ALARM, _Holds.NONE, _MENDED
+    NOT_CONFIGURED = "not_configured", Severity.NEEDS_PERSON, _Holds.NONE, _CONFIGURED
+    STALLED = "stalled", Severity.NEEDS_PERSON, _Holds.NONE, _MOVING
+    DISK_LOW = "disk_low", Severity.NEEDS_PERSON, _Holds.NONE, "The disk of {} has room again"
+    QUARANTINED = "quarantined", Severity.NEEDS_PERSON
+    WORKING = "working"
+    IDLE = "idle"
 
-_UNBLOCKED = "Unblocked: the service takes the work again"
-_KINDS: Final = {
-    ConditionKind.NOT_RUNNING: _Kind(Severity.ALARM, _Holds.ALL),
-    ConditionKind.STUCK: _Kind(Severity.ALARM, _Holds.ALL),
-    ConditionKind.KEY_REFUSED: _Kind(Severity.ALARM, _Holds.ALL, _UNBLOCKED),
-    ConditionKind.SERVICE_REFUSES: _Kind(Severity.ALARM, _Holds.UNPAID, _UNBLOCKED),
-    ConditionKind.SERVICE_FAILS_ALL: _Kind(Severity.ALARM, _Holds.UNPAID, _UNBLOCKED),
-    ConditionKind.FOLDER_AWAY: _Kind(Severity.ALARM, _Holds.ALL, "{} is back: it goes on"),
-    ConditionKind.OUT_OF_REACH: _Kind(Severity.ALARM, _Holds.NONE, "{}: all pictures can be taken again"),
-    ConditionKind.HELD: _Kind(Severity.NEEDS_PERSON, _Holds.NEW, "{}: nothing is held any more"),
-    ConditionKind.NO_ANSWER: _Kind(Severity.ALARM, _Holds.ALL),
-    ConditionKind.STARTING: _Kind(Severity.FINE, _Holds.NONE),
-    ConditionKind.CONFIGURATION_REFUSED: _Kind(Severity.ALARM, _Holds.NONE, "The configuration is the one that runs"),
-    ConditionKind.NOT_CONFIGURED: _Kind(
-        Severity.NEEDS_PERSON, _Holds.NONE, "No file belongs to an inbox that left the configuration any more"
-    ),
-    ConditionKind.STALLED: _Kind(
-        Severity.NEEDS_PERSON, _Holds.NONE, "Pictures are delivered again, or none waits any more"
-    ),
-    ConditionKind.DISK_LOW: _Kind(Severity.NEEDS_PERSON, _Holds.NONE, "The disk of {} has room again"),
-    ConditionKind.QUARANTINED: _Kind(Severity.NEEDS_PERSON, _Holds.NONE),
-    ConditionKind.WORKING: _Kind(Severity.FINE, _Holds.NONE),
-    ConditionKind.IDLE: _Kind(Severity.FINE, _Holds.NONE),
-}
-"""The worst first; the last ones say how it goes while nothing is wrong."""
-
-_WORST_FIRST: Final = {kind: place for place, kind in enumerate(_KINDS)}
+    def __new__(
+        cls, name: str, severity: Severity = Severity.FINE, holds: _Holds = _Holds.NONE, over: str = ""
+    ) -> Self:
+        kind = str.__new__(cls, name)
+        kind._value_, kind.severity, kind.holds, kind.over = name, severity, holds, over
+        return kind
 
 
 @dataclass(frozen=True)
@@ -111,10 +93,6 @@ class Condition:
     command: str = ""
     subject: str = ""
     lead: str = ""
-
-    @property
-    def severity(self) -> Severity:
-        return _KINDS[self.kind].severity
 
 
 def conditions(
@@ -144,7 +122,8 @@ def conditions(
     found += [_quarantined(quarantined, config, can_retry=can_retry)] if quarantined else []
     if snapshot is not None and not found:
         found = [_of_flow(snapshot, config)]
-    return sorted(found, key=lambda condition: _WORST_FIRST[condition.kind])
+    worst_first = [*ConditionKind]
+    return sorted(found, key=lambda condition: worst_first.index(condition.kind))
 
 
 def headline(found: Iterable[Condition]) -> str:
@@ -154,20 +133,20 @@ def headline(found: Iterable[Condition]) -> str:
 
 def say_all(found: Iterable[Condition], least: Severity) -> list[str]:
     """Say all that is at least so severe, a sentence for each kind, the worst first."""
-    severe = [each for each in found if each.severity >= least]
+    severe = [each for each in found if each.kind.severity >= least]
     return [told(each for each in severe if each.kind is kind) for kind in dict.fromkeys(each.kind for each in severe)]
 
 
 def held_by(found: Iterable[Condition], inbox: str, order: Order | None = None) -> list[str]:
     """Say what keeps the files of an inbox from going on: those that lie there, or those of an order."""
     least = _Holds.NEW if order is None else _Holds.ALL if order.charged else _Holds.UNPAID
-    return [told([each]) for each in found if _KINDS[each.kind].holds >= least and each.subject in {"", inbox}]
+    return [told([each]) for each in found if each.kind.holds >= least and each.subject in {"", inbox}]
 
 
 def alarms(snapshot: Snapshot | None, config: Config, silent_seconds: float) -> list[Condition]:
     """Return why a monitor should call somebody, if it should; before the daemon's first word nothing is known well."""
     found = conditions(snapshot, config, silent_seconds=silent_seconds)
-    return [each for each in found if snapshot is None or each.severity is Severity.ALARM]
+    return [each for each in found if snapshot is None or each.kind.severity is Severity.ALARM]
 
 
 def line(snapshot: Snapshot, config: Config) -> str:
@@ -188,15 +167,10 @@ def _in_a_row(sentences: Sequence[str]) -> str:
     return " ".join([*map(ended, sentences[:-1]), sentences[-1]])
 
 
-def over(kind: ConditionKind, subject: str) -> str:
-    """Say that what was told is so no more."""
-    return _KINDS[kind].over.format(subject)
-
-
 def left(outcome: "Outcome") -> list[str]:
     """Say what a single run leaves behind: what holds it up, and what each file waits for."""
     found = conditions(outcome.snapshot, outcome.config)
-    lines = [each.lead + each.words for each in found if _KINDS[each.kind].holds]
+    lines = [each.lead + each.words for each in found if each.kind.holds]
     for inbox, waiting in outcome.waiting.items():
         lines += [f"{inbox}: {printable(name)}: {why}" for name, why in waiting.items()]
     return lines + [line for order in outcome.orders for line in _left_of(order)]
@@ -405,7 +379,7 @@ def _stalled(snapshot: Snapshot, config: Config, hours: float, found: Iterable[C
     words = f"Nothing was delivered for {hours:.0f} hours" if hours >= 1 else "Nothing is delivered"
     under_way = files(snapshot.in_progress + snapshot.deferred)
     words += f", though there is work: {files(snapshot.waiting)} in the inboxes, {under_way} under way"
-    causes = say_all([each for each in found if _KINDS[each.kind].holds], Severity.FINE)
+    causes = say_all([each for each in found if each.kind.holds], Severity.FINE)
     explain = config.commands.to(Advised.EXPLAIN, "PATH")
     ask = f"{config.commands.to(Advised.STATUS)} and, of one file, {explain} say what they wait for"
     return Condition(ConditionKind.STALLED, words, _in_a_row(causes or [ask]))

@@ -36,7 +36,7 @@ class PageState:
     @property
     def beside(self) -> list[str]:
         """Say what waits for a person, though the flow goes on."""
-        needing = [each for each in self.status.conditions if each.severity is Severity.NEEDS_PERSON]
+        needing = [each for each in self.status.conditions if each.kind.severity is Severity.NEEDS_PERSON]
         return say_all(needing, Severity.NEEDS_PERSON)
 
 

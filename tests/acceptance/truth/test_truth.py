@@ -14,7 +14,7 @@ from truth_table import KEYS, SITUATIONS, Scene, Situation
 
 from watchfolder.command_line import Advised, Control
 from watchfolder.notify.decide import LASTS_SECONDS
-from watchfolder.report.conditions import Condition, ConditionKind, Severity, over
+from watchfolder.report.conditions import ConditionKind, Severity
 from watchfolder.sandbox import Sandbox
 
 pytestmark = pytest.mark.lab
@@ -110,7 +110,7 @@ def _play(scene: Scene, situation: Situation) -> None:
     wait_until(lambda: not office.unit or office.notified.status.startswith("0 waiting, 0 in progress"))
     if _is_told(kind):
         subject = next((each.subject for each in said.conditions if each.kind is kind), "")
-        wait_until(lambda: any(over(kind, subject) in each for each in office.alarms_since(alarms)))
+        wait_until(lambda: any(kind.over.format(subject) in each for each in office.alarms_since(alarms)))
     if office.unit != "watchfolder":
         office.install_unit()
         office.restart()
@@ -161,7 +161,7 @@ def _all_tell(said: Surfaces, situation: Situation, *, answers: bool) -> None:
     if not answers:
         assert sentence in said.status
         return
-    is_alarm = Condition(situation.kind, sentence).severity is Severity.ALARM
+    is_alarm = situation.kind.severity is Severity.ALARM
     assert said.health[0] == (503 if is_alarm else 200)
     texts = {"status": said.status, "page": said.page, "systemd": said.systemd}
     texts |= {"/healthz": said.health[1]} if is_alarm else {}

@@ -22,7 +22,7 @@ def show(status: StatusReport, commands: CommandLine, console: Console) -> None:
 
 
 def _parts(status: StatusReport, commands: CommandLine) -> Iterator[RenderableType]:
-    is_alarm = status.conditions[0].severity is Severity.ALARM
+    is_alarm = status.conditions[0].kind.severity is Severity.ALARM
     yield Text(status.headline, style="bold red" if is_alarm else "bold")
     yield from (Text(each) for each in say_all(status.conditions, Severity.NEEDS_PERSON) if each != status.headline)
     if status.is_running and status.started is not None:
