@@ -8,12 +8,10 @@ lost: it is said later, if it still holds.
 import logging
 import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
-from typing_extensions import override
 
 from watchfolder import state_file
 from watchfolder.clock import Instant
@@ -78,25 +76,13 @@ _BURSTS: Mapping[str, Callable[[int, Sequence[FileGroup], Config], str]] = {
 """By their names in the snapshot and in the state: told by their number."""
 
 
-@dataclass(frozen=True)
-class Topic:
-    """What people are told about: `kind`, and the inbox or folder that it is about."""
-
-    kind: ConditionKind
-    subject: str
-
-    @classmethod
-    def of(cls, name: str) -> Self:
-        """Return the topic of this name. Raises ValueError."""
-        kind, _, subject = name.partition(":")
-        return cls(ConditionKind(kind), subject)
-
-    @override
-    def __str__(self) -> str:
-        return f"{self.kind}:{self.subject}"
+def _parts_of(topic: str) -> tuple[ConditionKind, str]:
+    """Return what people are told about, and the inbox or folder that it is about. Raises ValueError."""
+    kind, _, subject = topic.partition(":")
+    return ConditionKind(kind), subject
 
 
-TopicName = Annotated[str, AfterValidator(lambda name: str(Topic.of(name)))]
+TopicName = Annotated[str, AfterValidator(lambda name: ":".join(_parts_of(name)))]
 
 
 class StatePart(BaseModel):
@@ -237,12 +223,16 @@ class Decisions:
         found = conditions(snapshot, config, stalled_hours=hours if has_work(snapshot) else None)
         wrong = {self._name_of(each, snapshot): each for each in found}
         for name, each in wrong.items():
-            if Topic.of(name).kind in LASTS_SECONDS:
+            if _parts_of(name)[0] in LASTS_SECONDS:
                 yield name, Change(is_on=True, words=told([each]))
         for name, said in self.state.told.items():
-            topic = Topic.of(name)
-            if said.is_on and name not in wrong and self._is_over(topic, snapshot, is_stalled=hours is not None):
-                yield name, Change(is_on=False, words=topic.kind.over.format(topic.subject))
+            kind, subject = _parts_of(name)
+            if (
+                said.is_on
+                and name not in wrong
+                and self._is_over(kind, subject, snapshot, is_stalled=hours is not None)
+            ):
+                yield name, Change(is_on=False, words=kind.over.format(subject))
 
     def _stalled_for(self, config: Config, now: datetime) -> float | None:
         """Return for how many hours nothing has been delivered, once that is too long."""
@@ -252,25 +242,25 @@ class Decisions:
     def _name_of(self, condition: Condition, snapshot: Snapshot) -> str:
         """Return the name of its topic."""
         if condition.kind in _SERVICE:
-            return str(Topic(ConditionKind.SERVICE_REFUSES, ""))
+            return f"{ConditionKind.SERVICE_REFUSES}:"
         subject = condition.subject
         if condition.kind is ConditionKind.DISK_LOW:
             subject = self._names.setdefault(snapshot.disks[subject].device, subject)
-        return str(Topic(condition.kind, subject))
+        return f"{condition.kind}:{subject}"
 
-    def _is_over(self, topic: Topic, snapshot: Snapshot, *, is_stalled: bool) -> bool:
+    def _is_over(self, kind: ConditionKind, subject: str, snapshot: Snapshot, *, is_stalled: bool) -> bool:
         """Is it known that what is not found wrong is well?"""
-        match topic.kind:
+        match kind:
             case ConditionKind.SERVICE_REFUSES:
                 return self._is_sure
             case ConditionKind.STALLED:
                 return not is_stalled
             case ConditionKind.FOLDER_AWAY | ConditionKind.OUT_OF_REACH | ConditionKind.HELD:
-                inbox = snapshot.inboxes.get(topic.subject)
+                inbox = snapshot.inboxes.get(subject)
                 return inbox is not None and inbox.is_open
             case ConditionKind.DISK_LOW:
                 disks = {self._names.get(disk.device, folder): disk for folder, disk in snapshot.disks.items()}
-                return topic.subject in disks and disks[topic.subject].has_room_again
+                return subject in disks and disks[subject].has_room_again
             case _:
                 return True
 
@@ -294,7 +284,7 @@ class Decisions:
         since = self._wrong_since.setdefault(topic, now)
         if change.is_on and said is not None and now < said.at + _HOLD_DOWN:
             return 0.0
-        return (now - since).total_seconds() / LASTS_SECONDS[Topic.of(topic).kind]
+        return (now - since).total_seconds() / LASTS_SECONDS[_parts_of(topic)[0]]
 
     # --- telling
 
