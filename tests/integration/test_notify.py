@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -78,7 +79,7 @@ class Daemon:
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Daemon]:
     daemon = Daemon(tmp_path)
-    with daemon.alarms:
+    with closing(daemon.alarms):
         yield daemon
 
 
@@ -129,7 +130,7 @@ def test_a_message_service_that_hangs_holds_up_nothing_else(
         hung.until(1)
         wait_until(lambda: daemon.notified["sent"] == 1)
         began = time.monotonic()
-        daemon.alarms.__exit__()
+        daemon.alarms.close()
         assert time.monotonic() - began < AT_ONCE
         assert events(caplog, "notification.dropped")
         assert daemon.notified == {"sent": 1, "dropped": 1}
@@ -201,7 +202,7 @@ def test_a_queue_for_a_hung_service_has_an_end(daemon: Daemon, monkeypatch: pyte
 def test_what_was_told_before_a_restart_is_not_told_again(daemon: Daemon) -> None:
     with receiving() as receiver:
         for _ in range(3):
-            with Alarms(daemon.counters) as daemon.alarms:
+            with closing(Alarms(daemon.counters)) as daemon.alarms:
                 daemon.alarms.follow(daemon.config(receiver))
                 daemon.says(blocked="credits are used up", seconds=0.6)
                 wait_until(lambda: daemon.notified["sent"] == 1)
@@ -329,7 +330,7 @@ def test_a_monitor_that_hangs_holds_up_nothing(daemon: Daemon, mood: str) -> Non
         monitor.until(1)
         assert len(monitor.calls) == 1
         began = time.monotonic()
-        daemon.alarms.__exit__()
+        daemon.alarms.close()
         assert time.monotonic() - began < AT_ONCE
 
 

@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -150,7 +151,7 @@ class serve:  # noqa: N801 - reads as a verb
         return self._house
 
     def __exit__(self, *_: object) -> None:
-        self._house.page.__exit__()
+        self._house.page.close()
 
 
 def wait_until(holds: Callable[[], object], seconds: float = 20) -> None:
@@ -477,7 +478,7 @@ def test_the_page_of_what_is_missing_waits_for_its_address_too(monkeypatch: pyte
     monkeypatch.setattr("watchfolder.web.page.AGAIN_SECONDS", 0.0)
     port = free_port()
     http = config.HttpSection(listen=f"127.0.0.1:{port}")
-    with WaitingPage() as page:
+    with closing(WaitingPage()) as page:
         with socket.create_server(("127.0.0.1", port)):
             page.show(["a fault"], http)
         page.show(["a fault"], http)

@@ -76,7 +76,7 @@ def _write_secret(path: Path, text: str) -> None:
 def office(tmp_path: Path) -> Iterator[Office]:
     pushes = Pushes()
     office = Office(tmp_path, free_port(), pushes, Page(config.HttpSection(), pushes))
-    with office.page:
+    with contextlib.closing(office.page):
         office.page.follow(office.config())
         yield office
 

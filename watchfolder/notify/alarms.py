@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from watchfolder.api import Pulse
 from watchfolder.config import Config
@@ -40,10 +40,7 @@ class Alarms:
         self._seen_at = time.monotonic()
         self._heartbeat = Heartbeat(self._has_faults)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self._heartbeat.stop()
         for queue in self._queues.values():
             queue.stop()

@@ -5,7 +5,7 @@ import codecs
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from watchfolder.config import WEBHOOK_PATH, Config, HttpSection
 from watchfolder.events import event
@@ -67,16 +67,10 @@ class Page:
         self._config: Config | None = None
         self._door = _Door()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-
     def follow(self, config: Config) -> None:
         """Show this configuration from now on; what it says about the page itself is obeyed at once."""
         if self._config is not None and self._config.http != config.http:
-            self._close()
+            self.close()
         if config.webhook.public_url and not config.webhook.secret.get_secret_value():
             event("webhook.not_registered", logging.WARNING, effect=no_webhook(config.commands))
         self._config = config
@@ -105,7 +99,7 @@ class Page:
 
         self._door.serve(config.http, make_app, self._pushes, shows="how it goes")
 
-    def _close(self) -> None:
+    def close(self) -> None:
         self._door.close()
         if self._cache is not None:
             self._cache.close()
@@ -120,10 +114,7 @@ class WaitingPage:
         self._http = HttpSection()
         self._door = _Door()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self._door.close()
 
     def show(self, faults: Sequence[str], http: HttpSection) -> None:

@@ -10,7 +10,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -83,7 +83,7 @@ def _run(root: Path, *, has_person: bool) -> "Outcome":
         found = _set_up(root, shows, sandbox.url, sandbox.key)
         programme = _Programme(root, shows, has_person=has_person)
         pushes = Pushes()
-        with Page(found.http, pushes) as page:
+        with closing(Page(found.http, pushes)) as page:
             onlookers = (page, programme)
             for _ in range(1 if has_person else 2):  # the second run sees to what came out of the first
                 outcome = daemon.run(

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -98,7 +98,7 @@ def _work(
     found, counters, pushes = read(), Counters(State), Pushes()
     page, alarms = Page(found.http, pushes), Alarms(counters)
     act_as_owner_of(found.state_dir)
-    with _bar() if has_bar else nullcontext() as bar, page, alarms:
+    with _bar() if has_bar else nullcontext() as bar, closing(page), closing(alarms):
         set_up_logs()  # a bar takes the stream over
         return daemon.run(
             found,
@@ -141,7 +141,7 @@ def _wait_for_configuration(config_file: str | None) -> Config:
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP | _AT_ONCE)
     told: Sequence[str] = ()
-    with WaitingPage() as page:
+    with closing(WaitingPage()) as page:
         while True:
             path = ""
             try:
