@@ -129,7 +129,7 @@ def _of_place(spot: _Spot, config: Config) -> Iterator[str]:
         case "outbox":
             return _of_result(spot, config)
         case "originals":
-            return _of_originals(spot, config)
+            return _of_ended(spot, config)
         case _ if is_folder:
             return _of_inbox_folder(spot, config)
     return _of_inbox(spot, config)
@@ -336,13 +336,7 @@ def _of_result(spot: _Spot, config: Config) -> Iterator[str]:
     if spot.place.name.endswith(SIDECARS):
         yield "This is our note of what the service says of the picture beside it."
         spot = spot.beside(picture_told_of(spot.place.base))
-    beside = picture_beside(spot.place.base)
-    if beside is not None and _ended(config, spot.is_of, spot.inbox) is None:
-        told = spot.beside(beside[0])
-        if _ended(config, told.is_of, spot.inbox) is not None:
-            yield f"This is {_BESIDE[beside[1]]} the picture beside it."
-            spot = told
-    yield from _of_originals(spot, config)
+    yield from _of_ended(spot, config)
 
 
 def _of_next(spot: _Spot, config: Config) -> Iterator[str]:
@@ -354,29 +348,28 @@ def _of_next(spot: _Spot, config: Config) -> Iterator[str]:
             yield from rest
 
 
-def _of_originals(spot: _Spot, config: Config) -> Iterator[str]:
-    """Tell of what was sent; a table tells of its list."""
-    list_ = list_beside(spot.place.base)
-    told = replace(spot.beside(list_), role="originals") if list_ else spot
-    if list_ and _ended(config, told.is_of, spot.inbox) is not None:
-        yield f"This is our table of what became of each line of {printable(list_)}."
-        spot = told
-    yield from _of_ended(spot, config)
-
-
 def _of_ended(spot: _Spot, config: Config) -> Iterator[str]:
-    ended = _ended(config, spot.is_of, spot.inbox)
-    if ended is None:
-        try:
-            spot = replace(spot, digest=disk.hash_of(spot.place))
-        except FileNotFoundError:
-            yield f"There is no such file in {spot.role}, and the history knows none of this name."
+    """Tell of what was sent or delivered, or of that which it lies beside."""
+    known = {"": spot}
+    if spot.role == "outbox" and (beside := picture_beside(spot.place.base)):
+        known[f"This is {_BESIDE[beside[1]]} the picture beside it."] = spot.beside(beside[0])
+    if list_ := list_beside(spot.place.base):
+        words = f"This is our table of what became of each line of {printable(list_)}."
+        known[words] = replace(spot.beside(list_), role="originals")
+    for words, each in known.items():
+        if ended := _ended(config, each.is_of, spot.inbox):
+            yield from filter(None, [words])
+            yield from _of_end(ended, each, config)
             return
-        ended = _ended(config, spot.is_of, None)
-    if ended is None:
-        yield "The history knows neither this name nor these bytes: watchfolder did not put this file here."
+    try:
+        spot = replace(spot, digest=disk.hash_of(spot.place))
+    except FileNotFoundError:
+        yield f"There is no such file in {spot.role}, and the history knows none of this name."
         return
-    yield from _of_end(ended, spot, config)
+    if ended := _ended(config, spot.is_of, None):
+        yield from _of_end(ended, spot, config)
+    else:
+        yield "The history knows neither this name nor these bytes: watchfolder did not put this file here."
 
 
 def _numbered(name: str, order_id: str | None) -> str:
