@@ -191,7 +191,9 @@ def test_a_folder_of_the_inbox_is_summed_up_by_what_its_files_wait_for(studio: S
 def test_the_inbox_itself_and_an_empty_folder_are_folders_as_well(studio: Studio) -> None:
     (studio.folder("inbox") / "empty").mkdir(exist_ok=True)
     assert f"0 files in {studio.folder('inbox')}/empty." in explained(studio, "inbox/empty")
-    assert explained(studio, "inbox").splitlines()[0].endswith(f" in {studio.folder('inbox')}:")
+    told = explained(studio, "inbox")
+    assert told.splitlines()[0].endswith(f" in {studio.folder('inbox')}:")
+    assert ".watchfolder-id" not in told, "it is ours"
 
 
 def test_a_folder_tells_of_its_files_that_are_under_way_and_what_keeps_them(studio: Studio) -> None:

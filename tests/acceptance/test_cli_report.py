@@ -85,6 +85,14 @@ def test_nothing_that_is_there_is_overwritten(studio: Studio, tmp_path: Path, sa
     assert sandbox.requests_by_operation().get("report", 0) == 0
 
 
+def test_a_report_that_lies_beside_its_picture_is_not_fetched_again(studio: Studio, sandbox: Sandbox) -> None:
+    assert studio.run("report", str(picture(studio))).returncode == 0
+    asked = sandbox.requests_by_operation()
+    again = studio.run("report", str(picture(studio)))
+    assert (again.returncode, again.stdout) == (0, f"there already: {picture(studio)}.report.ja-JP.pdf\n")
+    assert sandbox.requests_by_operation() == asked
+
+
 def test_without_a_sidecar_no_order_is_known(studio: Studio) -> None:
     sidecar = Path(f"{picture(studio)}.ai.json")
     sidecar.write_text('{"orderId": "../1", "sha256": ""}')

@@ -287,6 +287,9 @@ def report(
         locale = locale or reports.locale_of(picture, found)
         place = picture.report(locale) if output in {None, "-"} else reports.named(str(output))
         if output != "-" and disk.stat_of(place) is not None:
+            if output is None:  # the report itself, of a delivery or of an earlier time
+                say([f"there already: {printable(place.path)}"], quiet=quiet)
+                return
             fail(f"{printable(place.path)}: it is there already", exit_codes.USAGE)
         content = reports.fetch_report(picture, locale, found)
         if output == "-":

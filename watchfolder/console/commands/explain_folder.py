@@ -11,6 +11,7 @@ from watchfolder.command_line import Advised
 from watchfolder.config import Config, Inbox
 from watchfolder.disk import Place
 from watchfolder.events import printable
+from watchfolder.folders import TOKEN
 from watchfolder.intake import Action
 from watchfolder.journal import read_orders
 from watchfolder.order import Order
@@ -55,7 +56,8 @@ def _collect(said: Iterable[tuple[str, str]], folder: str) -> dict[str, _Alike]:
 
 def of_inbox(inbox: Inbox, folder: str, config: Config) -> Iterator[str]:
     """Tell of the files that lie below `folder` in the inbox, "" being all of it. Raises FolderFault."""
-    entries = disk.scan(inbox.path, folder, skip_folder=lambda base: base.startswith("."))
+    found = disk.scan(inbox.path, folder, skip_folder=lambda base: base.startswith("."))
+    entries = (entry for entry in found if entry.name != TOKEN)
     alike = _collect(_explain(inbox, islice(entries, _MOST_FILES), config), folder)
     yield from _told(alike, Place(inbox.path, folder), more=sum(1 for _ in entries))
 
