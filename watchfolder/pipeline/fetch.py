@@ -142,7 +142,8 @@ class Fetching:
             if self._archive is None:
                 limit_bytes = max(RESULT_LIMIT_BYTES, _ARCHIVE_GROWTH * self._order.size)
                 download = partial(self._fetch, number, limit_bytes=limit_bytes)
-                self._archive = Archive.receive(self._context.publisher.hidden_part(), download)
+                with self._context.publisher.new_part() as part:
+                    self._archive = Archive.receive(part, download)
             try:
                 return self._archive.copy(self._file(number).sent_name, sink)
             except OrderRetry:

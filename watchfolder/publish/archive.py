@@ -32,13 +32,9 @@ class Archive:
 
     @classmethod
     def receive(cls, part: Place, fetch: Fetch) -> "Archive":
-        """Download the archive into `part`."""
-        try:
-            with disk.new_file(part) as sink:
-                fetch(sink)
-        except BaseException:
-            disk.remove(part, durable=False)
-            raise
+        """Download the archive into `part`, which the caller removes when that fails."""
+        with disk.new_file(part) as sink:
+            fetch(sink)
         return cls(part)
 
     def copy(self, sent_name: str, sink: Callable[[bytes], object]) -> int:

@@ -37,10 +37,6 @@ class Publisher:
         self.originals = OriginalPublisher(inbox, journal, folders)
         self.work = self.originals.work
 
-    def hidden_part(self) -> Place:
-        """Return a fresh hidden place in the outbox for what is being received."""
-        return disk.hidden_part(self.inbox.outbox, self._journal.instance)
-
     @disk.folders_kept_open()
     def receive(self, file: OrderFile, fetch: Fetch) -> Received:
         """Download one result into a hidden file and verify it; any thread may.
@@ -58,7 +54,7 @@ class Publisher:
     @contextlib.contextmanager
     def new_part(self) -> Iterator[Place]:
         """Give a hidden place for what is being received: it goes when that fails."""
-        part = self.hidden_part()
+        part = disk.hidden_part(self.inbox.outbox, self._journal.instance)
         try:
             yield part
         except FileNotFoundError as error:
