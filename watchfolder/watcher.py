@@ -38,8 +38,8 @@ _MASK: Final = Mask(
 _ROOT_MASK: Final = Mask(_MASK | _IN.IN_MOVE_SELF)
 
 _REMEDIES: Final = {
-    errno.ENOSPC: "no more inotify watches: raise them with sysctl fs.inotify.max_user_watches=1048576",
-    errno.EMFILE: "no more inotify instances: raise them with sysctl fs.inotify.max_user_instances=1024",
+    "ENOSPC": "no more inotify watches: raise them with sysctl fs.inotify.max_user_watches=1048576",
+    "EMFILE": "no more inotify instances: raise them with sysctl fs.inotify.max_user_instances=1024",
 }
 _STOP_SECONDS: Final = 5.0
 
@@ -79,11 +79,11 @@ class Watcher:
         if self.kind == "events":
             try:
                 self._tree = _Tree(self._path, self._is_left_out, self._tell, self._on_end)
-            except OSError as error:
-                if error.errno not in _REMEDIES:
+            except FolderFault as fault:
+                if fault.code not in _REMEDIES:
                     self.stop()
-                    raise FolderFault(f"{self._path} cannot be watched: {error.strerror}") from error
-                self._on_limit(error)
+                    raise
+                self._on_limit(fault)
         event("watch.started", folder=self._path, kind=self.kind, reason=self.reason)
 
     def stop(self) -> None:
@@ -102,12 +102,12 @@ class Watcher:
         except Exception:  # noqa: BLE001 a nudge that failed is one scan late, a dead thread is late for ever
             event("watch.failed", logging.ERROR, trace=True, folder=self._path)
 
-    def _on_limit(self, error: OSError) -> None:
-        self.kind, self.reason = "polling", _REMEDIES[error.errno or 0]
+    def _on_limit(self, fault: FolderFault) -> None:
+        self.kind, self.reason = "polling", _REMEDIES[fault.code]
         event("watch.limited", logging.WARNING, folder=self._path, reason=self.reason)
 
     def _on_end(self, error: Exception | None) -> None:
-        if isinstance(error, OSError) and error.errno in _REMEDIES:
+        if isinstance(error, FolderFault) and error.code in _REMEDIES:
             self._on_limit(error)
         else:
             self.kind, self.reason = "polling", f"the folder is gone ({error})" if error else "the folder is gone"
@@ -137,11 +137,12 @@ class _Tree(WatchCallback):
         self._is_over = False
         self._ids = itertools.count(1)
         self._folders: dict[WatchDescriptor, _Folder] = {}
-        self._inotify = InotifyFD()
+        with disk.translated(root):
+            self._inotify = InotifyFD()
         self._inotify._is_reading = False  # noqa: SLF001 or close() leaves the descriptors to a thread that never reads
         try:
-            self._watch_all()
-        except OSError:
+            self._watch_under("")
+        except FolderFault:
             self.stop()
             raise
         self._inotify.start()
@@ -172,7 +173,7 @@ class _Tree(WatchCallback):
         with self._end_on_fault():
             event("watch.overflowed", logging.WARNING, folder=self._root)
             self._forget("")
-            self._watch_all()
+            self._watch_under("")
             self._on_change(None)
 
     @contextlib.contextmanager
@@ -208,32 +209,31 @@ class _Tree(WatchCallback):
 
     # The watches
 
-    def _watch_all(self) -> None:
-        self._watch("", self._root, _ROOT_MASK)
-        self._watch_under("")
-
     def _watch_under(self, path: str) -> None:
-        """Watch the folder `path` and all in it, each before it is read, so that nothing comes in between."""
+        """Watch the folder `path` and all in it, each before it is read, so that nothing comes in between.
+
+        Raises FolderFault where the root cannot be watched, or no more can be.
+        """
         ahead = [path]
         while ahead:
             path = ahead.pop()
             try:
                 with disk.open_folder(self._root, path) as folder:  # through no link, also one swapped in meanwhile
-                    if path:
-                        self._watch(path, f"/proc/self/fd/{folder}", _MASK)
+                    self._watch(path, folder)
                     with os.scandir(folder) as entries:
                         names = [each.name for each in entries if each.is_dir(follow_symlinks=False)]
-            except FolderFault:  # closed to us: the scan knows what to say
+            except FileNotFoundError:  # gone again
                 continue
-            except OSError as error:
-                if error.errno in _REMEDIES:
+            except FolderFault as fault:
+                if fault.code in _REMEDIES or not path:
                     raise
-                continue  # gone again
+                continue  # closed to us: the scan knows what to say
             ahead += [os.path.join(path, name) for name in names if not self._is_left_out(name)]
 
-    def _watch(self, path: str, where: str, mask: Mask) -> None:
+    def _watch(self, path: str, folder: int) -> None:
         id_ = CallbackId(next(self._ids))
-        wd = self._inotify.add_callback(os.fsencode(where), mask, self, id_)
+        where = os.fsencode(f"/proc/self/fd/{folder}")
+        wd = self._inotify.add_callback(where, _MASK if path else _ROOT_MASK, self, id_)
         if wd < 0:  # watchdog takes a refusal (EACCES) for a watch
             self._inotify.remove_callbacks([(wd, id_)])
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

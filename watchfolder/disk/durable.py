@@ -18,7 +18,6 @@ from watchfolder.disk.places import (
     is_left_over,
     open_folder,
     sync_folder,
-    translated,
 )
 from watchfolder.errors import FolderFault
 
@@ -144,13 +143,12 @@ def append_to_table(place: Place, lines: Sequence[bytes], *, owner: str, perhaps
     FileNotFoundError when there is no table, or only its name is held (by `owner`); NotRegular when something else has
     its name, Held while another program keeps it to itself, FolderFault.
     """
-    with open_folder(place.root, place.folder) as folder:
+    with folder_of(place) as folder:
         if placeholders.is_held(place, folder, owner):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), place.path)
         descriptor = open_regular_in(folder, place, (_APPENDING | os.O_NONBLOCK) & ~os.O_CREAT)
         try:
-            with translated(place.path):
-                _append(descriptor, folder, lines, perhaps_there=perhaps_there)
+            _append(descriptor, folder, lines, perhaps_there=perhaps_there)
         finally:
             os.close(descriptor)
 
@@ -203,11 +201,7 @@ def sweep(root: str, folder: str, owner: str = "", *, keep: Collection[str] = ()
     what cannot be ours, a folder, and what somebody keeps from being removed.
     """
     try:
-        with (
-            open_folder(root, folder) as descriptor,
-            translated(os.path.join(root, folder)),
-            os.scandir(descriptor) as found,
-        ):
+        with open_folder(root, folder) as descriptor, os.scandir(descriptor) as found:
             files = [item.name for item in found if not item.is_dir(follow_symlinks=False)]
     except FileNotFoundError:
         return 0

@@ -11,7 +11,7 @@ import sys
 from typing import NamedTuple
 
 from watchfolder.disk.files import stat_of
-from watchfolder.disk.places import HELD, HELD_CODES, READ_ONLY, NotAFolder, Place, open_folder, translated
+from watchfolder.disk.places import HELD, HELD_CODES, READ_ONLY, NotAFolder, Place, open_folder
 from watchfolder.errors import FolderFault
 from watchfolder.events import printable
 
@@ -27,7 +27,7 @@ def may_write(root: str, relative: str = "") -> bool:
     with open_folder(root, relative) as folder:
         if os.access(".", os.W_OK | os.X_OK, dir_fd=folder):
             return True
-    with open_folder(root) as folder, translated(root):
+    with open_folder(root) as folder:
         if os.fstatvfs(folder).f_flag & os.ST_RDONLY:
             raise FolderFault.at(root, READ_ONLY, code="EROFS")
     return False
@@ -57,7 +57,7 @@ class Space(NamedTuple):
 
 def room_in(root: str) -> Space:
     """Measure the file system of a folder; where it keeps no count, it is without end. Raises FolderFault."""
-    with open_folder(root) as folder, translated(root):
+    with open_folder(root) as folder:
         answer = os.statvfs(folder)
         device = os.fstat(folder).st_dev
         if not answer.f_blocks:
@@ -67,7 +67,7 @@ def room_in(root: str) -> Space:
 
 def name_limit(root: str) -> int:
     """Return how many bytes a name may have there: 255, but for a few file systems (eCryptfs: 143)."""
-    with open_folder(root) as folder, translated(root):
+    with open_folder(root) as folder:
         return min(255, os.statvfs(folder).f_namemax or 255)
 
 

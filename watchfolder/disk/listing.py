@@ -6,7 +6,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from watchfolder.disk.places import open_folder, sync_folder, translated
+from watchfolder.disk.places import open_folder, sync_folder
 from watchfolder.disk.timeouts import answered
 from watchfolder.errors import FolderFault
 
@@ -58,11 +58,7 @@ def scan(
 def _list(root: str, folder: str, is_known: Callable[[str], bool]) -> tuple[list[Entry], list[str]]:
     entries, folders = [], []
     prefix = f"{folder}/" if folder else ""
-    with (
-        open_folder(root, folder) as descriptor,
-        translated(os.path.join(root, folder)),
-        _read_folder(descriptor) as found,
-    ):
+    with open_folder(root, folder) as descriptor, _read_folder(descriptor) as found:
         for item in found:
             answered()
             try:
@@ -94,7 +90,7 @@ def _read_folder(folder: int) -> contextlib.AbstractContextManager[Iterator["os.
 def folders_in(root: str, relative: str = "") -> list[str]:
     """Return the base names of the folders there, links left out; none when root/relative is not there."""
     try:
-        with open_folder(root, relative) as folder, translated(root), _read_folder(folder) as found:
+        with open_folder(root, relative) as folder, _read_folder(folder) as found:
             return sorted(item.name for item in found if item.is_dir(follow_symlinks=False))
     except FileNotFoundError:
         return []
@@ -108,7 +104,7 @@ def remove_empty_folders(root: str, relative: str) -> None:
     while relative:
         above = os.path.dirname(relative)
         try:
-            with open_folder(root, above) as parent, translated(os.path.join(root, relative)):
+            with open_folder(root, above) as parent:
                 os.rmdir(os.path.basename(relative), dir_fd=parent)
                 sync_folder(parent)
         except FileNotFoundError:

@@ -164,11 +164,7 @@ def _name(part: Place, parts: int, target: Place, folder: int, owner: str) -> Pl
 
 def _sync(root: str, relative: str) -> None:
     """Sync a folder; one that is gone took the names in it along, and its own folder tells of that."""
-    with (
-        contextlib.suppress(FileNotFoundError),
-        open_folder(root, relative) as folder,
-        translated(os.path.join(root, relative)),
-    ):
+    with contextlib.suppress(FileNotFoundError), open_folder(root, relative) as folder:
         sync_folder(folder)
 
 

@@ -134,18 +134,20 @@ def folders_kept_open() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def open_folder(root: str, relative: str = "", *, create: bool = False) -> Iterator[int]:
+def open_folder(root: str, relative: str = "", *, create: bool = False, path: str = "") -> Iterator[int]:
     """Open `relative` below `root`, one folder after the other, never through a link; give its descriptor.
 
     With `create`, missing folders are made (0777 less the umask, the parent's group) and synced.
     Raises FileNotFoundError when something below root is missing; FolderFault when root itself is; NotAFolder when a
-    link or a file is in the way.
+    link or a file is in the way. What fails in the block is told of the folder, or of `path`, as `translated` does.
     """
+    path = path or os.path.join(root, relative)
     kept: dict[tuple[str, str], int] | None = getattr(_kept, "folders", None)
     if kept is None:
         descriptor = _open_under(root, relative, create=create)
         try:
-            yield descriptor
+            with translated(path):
+                yield descriptor
         finally:
             os.close(descriptor)
     else:
@@ -155,14 +157,13 @@ def open_folder(root: str, relative: str = "", *, create: bool = False) -> Itera
         if len(kept) >= _MOST_KEPT:  # the one that has not been used for longest: no block holds so many
             os.close(kept.pop(next(iter(kept))))
         kept[root, relative] = descriptor
-        yield descriptor
+        with translated(path):
+            yield descriptor
 
 
-@contextlib.contextmanager
-def folder_of(place: Place, *, create: bool = False) -> Iterator[int]:
+def folder_of(place: Place, *, create: bool = False) -> contextlib.AbstractContextManager[int]:
     """Open the folder of a place as `open_folder` does; what fails in the block is told of the place."""
-    with open_folder(place.root, place.folder, create=create) as descriptor, translated(place.path):
-        yield descriptor
+    return open_folder(place.root, place.folder, create=create, path=place.path)
 
 
 def _open_under(root: str, relative: str, *, create: bool) -> int:
@@ -205,7 +206,7 @@ def _open_next(parent: int, part: str, *, create: bool) -> int:
 
 def make_folder(root: str, relative: str, mode: int = _ANYBODY) -> None:
     """Make the folder and those above it, durably; the last one gets `mode`, less the umask."""
-    with open_folder(root, relative, create=True) as descriptor, translated(os.path.join(root, relative)):
+    with open_folder(root, relative, create=True) as descriptor:
         if mode != _ANYBODY:
             os.fchmod(descriptor, mode)
 

@@ -30,7 +30,7 @@ def make_group_folder(path: str, group: int, *, user: int = -1) -> None:
     parent, base = os.path.split(path)
     with translated(path):
         os.makedirs(parent, 0o755, exist_ok=True)
-    with open_folder(parent) as above, translated(path):
+    with open_folder(parent, path=path) as above:
         os.mkdir(base, 0o700, dir_fd=above)
         with open_folder(path) as made:
             os.fchown(made, user, group)
@@ -43,7 +43,7 @@ def give_empty_folder(path: str, user: int, group: int, *, is_private: bool) -> 
 
     With `is_private` it is then for the group to read; else its rights stay. Raises FolderFault.
     """
-    with open_folder(path) as folder, translated(path):
+    with open_folder(path) as folder:
         owner = os.fstat(folder).st_uid
         if owner == user or owner != os.geteuid() or os.listdir(folder):
             return False
@@ -89,7 +89,7 @@ def let_group_write(root: str) -> bool:
     """
     entries = ((_USER, _WRITABLE), (_GROUP, _WRITABLE), (_OTHER, 0o5))
     acl = _VERSION.pack(2) + b"".join(_ENTRY.pack(tag, rights, _NOBODY_NAMED) for tag, rights in entries)
-    with open_folder(root) as folder, translated(root):
+    with open_folder(root) as folder:
         try:
             os.setxattr(folder, _ACL, acl)
         except OSError as error:
@@ -104,7 +104,7 @@ def may_write_in_new_folders(root: str) -> bool | None:
 
     None where the file system knows no ACLs: who made it decides, or the server of the share. Raises FolderFault.
     """
-    with open_folder(root) as folder, translated(root):
+    with open_folder(root) as folder:
         try:
             acl = os.getxattr(folder, _ACL)
         except OSError as error:
