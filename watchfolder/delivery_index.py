@@ -13,8 +13,9 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import astuple, dataclass
+from itertools import chain
+from typing import Any
 
 from watchfolder import disk, history
 from watchfolder.disk import Place
@@ -42,14 +43,11 @@ ON CONFLICT DO UPDATE SET key = excluded.key, at = excluded.at, finding = exclud
 """
 _SAME = "size = ? AND mode = ? AND product = ?"
 _PIECE_BYTES = 1 << 20  # of the history in one transaction
-_LONGEST_LINE = 64 << 20  # bytes; an order of a hundred files has some 60 KiB
 _MOST_FOUND = 16  # deliveries of the same bytes, the latest first
 _PATIENCE_SECONDS = 60.0  # so long a start waits for the index before it takes what it cannot look up
 _BRIEF_SECONDS = 5.0  # and so long for one that could not be opened or written: that may pass
 _AGAIN_SECONDS = (1.0, 60.0)  # how soon that is tried again: doubles, up to
 _CLOSE_SECONDS = 5.0
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +113,7 @@ class DeliveryIndex:
     def has_size(self, size: int, mode: KeyMode, product: str) -> bool:
         """Was anything of this size delivered? If not, there is no need to read the file for its hash."""
         query = f"SELECT 1 FROM deliveries WHERE {_SAME} LIMIT 1"  # noqa: S608 - all of it is ours
-        return self._ask(lambda tables: tables.execute(query, (size, mode, product)).fetchone() is not None, False)  # noqa: FBT003 - the answer without a delivery_index
+        return bool(self._ask(query, size, mode, product))
 
     def find(self, original: Original) -> list[EarlierDelivery]:
         """Return where results of these bytes were delivered, the latest first, as far as dates tell.
@@ -124,24 +122,15 @@ class DeliveryIndex:
         """
         columns = "inbox, name, result_size, result_sha256, key, at, finding"
         query = f"SELECT {columns} FROM deliveries WHERE {_SAME} AND sha256 = ? ORDER BY at DESC LIMIT {_MOST_FOUND}"  # noqa: S608
-        values = (original.size, original.mode, original.product, original.sha256)
-        nothing: list[tuple[Any, ...]] = []
-        rows = self._ask(lambda tables: tables.execute(query, values).fetchall(), nothing)
         return [
             EarlierDelivery(inbox, os.fsdecode(name), size, sha256, key, at, told and Finding.model_validate_json(told))
-            for inbox, name, size, sha256, key, at, told in rows
+            for inbox, name, size, sha256, key, at, told in self._ask(query, *astuple(original))
         ]
 
     def forget(self, original: Original, delivery: EarlierDelivery) -> None:
         """Drop a delivery that is no longer what it was."""
         query = f"DELETE FROM deliveries WHERE {_SAME} AND sha256 = ? AND inbox = ? AND name = ? AND result_sha256 = ?"  # noqa: S608
-        same = (original.size, original.mode, original.product, original.sha256)
-
-        def drop(tables: sqlite3.Connection) -> None:
-            with tables:
-                tables.execute(query, (*same, delivery.inbox, os.fsencode(delivery.name), delivery.sha256))
-
-        self._ask(drop, None)
+        self._ask(query, *astuple(original), delivery.inbox, os.fsencode(delivery.name), delivery.sha256)
 
     def read_new(self) -> None:
         """Index the lines that the history has just got. To be called before what they tell of leaves the journal."""
@@ -169,16 +158,18 @@ class DeliveryIndex:
             self._stop.wait(wait)
             wait = min(longest, 2 * wait)
 
-    def _ask(self, question: Callable[[sqlite3.Connection], _T], otherwise: _T) -> _T:
+    def _ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return the rows that answer, and keep what was changed; none where there is no index."""
         with self._guard:
             if self._connection is None:
-                return otherwise
+                return []
             try:
-                return question(self._connection)
+                with self._connection:
+                    return self._connection.execute(query, values).fetchall()
             except sqlite3.Error as error:
                 self._fail(error)
         self._read_aside()
-        return otherwise
+        return []
 
     def _read_piece(self) -> bool:
         """Index one piece of the history; return whether there may be more."""
@@ -252,28 +243,23 @@ class DeliveryIndex:
             read = {}
         for name, size in months:
             begin = read.get(name, 0)
-            piece = self._piece(Place(self._state_dir, name), begin, size) if size > begin else b""
-            if piece:
-                rows = [row for line in piece.splitlines() for row in _deliveries_in(line)]
+            lines = _lines_from(begin, Place(self._state_dir, name)) if size > begin else []
+            if lines:
+                length = sum(map(len, lines))
                 with tables:
-                    tables.executemany(_ENTER, rows)
-                    tables.execute("INSERT OR REPLACE INTO months VALUES (?, ?)", (name, begin + len(piece)))
-                self.bytes_read += len(piece)
+                    tables.executemany(_ENTER, chain.from_iterable(map(_deliveries_in, lines)))
+                    tables.execute("INSERT OR REPLACE INTO months VALUES (?, ?)", (name, begin + length))
+                self.bytes_read += length
                 return True
         return False
 
-    def _piece(self, month: Place, begin: int, end: int) -> bytes:
-        """Return whole lines from `begin` on; none, when there is only one that is not finished."""
-        length = _PIECE_BYTES
-        with disk.open_to_read(month) as read_at:
-            while True:
-                piece = read_at(begin, min(length, end - begin))
-                whole = piece.rfind(b"\n") + 1
-                if whole or begin + length >= end:
-                    return piece[:whole]
-                if length >= _LONGEST_LINE:  # none of ours: passed over piece by piece
-                    return piece
-                length *= 2
+
+def _lines_from(begin: int, month: Place) -> list[bytes]:
+    """Return a piece of a month in whole lines; none, when there is only one that is not finished."""
+    with open(disk.open_regular(month), "rb") as file, disk.translated(month.path):
+        file.seek(begin)
+        lines = file.readlines(_PIECE_BYTES)
+    return lines if lines and lines[-1].endswith(b"\n") else lines[:-1]
 
 
 def _deliveries_in(text: bytes) -> Iterator[tuple[object, ...]]:
