@@ -95,7 +95,8 @@ class Folders:
         if found is None:
             self.require_mount(path)
         if is_new:
-            found = self._meet(path)
+            self._meet(path)
+            return
         if found is not None and found != self._known[path].token:
             with self._meeting:  # a person may have accepted it meanwhile, in another process
                 self._known = {**self._known, **self._read_known()}
@@ -115,19 +116,18 @@ class Folders:
     def _missing(self, path: str, fault: FolderFault) -> FolderFault:
         """Say what makes the folder: one that we know must be accepted then, for a new one is not the same."""
         command = self.commands.as_root(f"mkdir {quoted(path)}")
-        if path not in self._known:
-            return FolderFault(f"{fault.reason}: mount its share, or run: {command}", code=fault.code, path=fault.path)
-        command += f" && {self.commands.to(Advised.ACCEPT, path)}"
-        return FolderFault(
-            f"{fault.reason}: mount its share; if it was removed, run: {command}", code=fault.code, path=fault.path
-        )
+        way_out = f"mount its share, or run: {command}"
+        if path in self._known:
+            accept = self.commands.to(Advised.ACCEPT, path)
+            way_out = f"mount its share; if it was removed, run: {command} && {accept}"
+        return FolderFault(f"{fault.reason}: {way_out}", code=fault.code, path=fault.path)
 
     def accept(self, path: str) -> None:
         """Take the folder as it now is, on a person's word; no bare mount point. Raises FolderFault."""
         if point := disk.missing_mount(path):
             raise no_mount(point)
         with self._meeting:
-            self._remember(path, read_token(path) or write_token(path, self._instance))
+            self._remember(path)
 
     def require_room(self, inbox: Inbox, size: int) -> None:
         """Check that we may write everywhere and that there is room.
@@ -230,14 +230,14 @@ class Folders:
             return
         disk.make_folder(os.path.dirname(path), os.path.basename(path))
 
-    def _meet(self, path: str) -> str:
+    def _meet(self, path: str) -> None:
         """Give the folder its token: one, also when two inboxes that share it meet it at once."""
         with self._meeting:
             if path not in self._known:
-                self._remember(path, read_token(path) or write_token(path, self._instance))
-            return self._known[path].token
+                self._remember(path)
 
-    def _remember(self, path: str, token: str) -> None:
+    def _remember(self, path: str) -> None:
+        token = read_token(path) or write_token(path, self._instance)
         fresh = _Known(token=token, mount=disk.mount_point_of(path), inbox=self._inboxes.get(path, ""))
         known = {**self._known, **self._read_known(), path: fresh}
         state_file.write(self._memory, _Memory(known))

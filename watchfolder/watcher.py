@@ -60,15 +60,13 @@ class Watcher:
     of `mode`; with "polling" nothing is ever called, and the caller's own timed scan has to do.
     """
 
-    def __init__(
-        self, path: str, *, mode: Mode, recursive: bool, is_ignored_folder: Callable[[str], bool], on_change: OnChange
-    ) -> None:
+    def __init__(self, path: str, *, mode: Mode, is_left_out: Callable[[str], bool], on_change: OnChange) -> None:
+        """Folders whose names are `is_left_out` are not watched, nor what is in them."""
         self.kind: Kind = "polling"
         self.reason = "not started"
         self._path = path
         self._mode = mode
-        self._recursive = recursive
-        self._is_ignored_folder = is_ignored_folder
+        self._is_left_out = is_left_out
         self._on_change = on_change
         self._tree: _Tree | None = None
 
@@ -92,9 +90,6 @@ class Watcher:
         self.kind, self.reason = "polling", "stopped"
         if tree is not None:
             tree.stop()
-
-    def _is_left_out(self, name: str) -> bool:
-        return not self._recursive or self._is_ignored_folder(name)
 
     def _tell(self, changed: str | None) -> None:
         try:
@@ -261,7 +256,7 @@ def are_events_told(path: str, touch: Callable[[], None], timeout_seconds: float
         if changed is not None:
             came.set()
 
-    watcher = Watcher(path, mode="events", recursive=False, is_ignored_folder=lambda _: True, on_change=on_change)
+    watcher = Watcher(path, mode="events", is_left_out=lambda _: True, on_change=on_change)
     watcher.start()
     try:
         touch()

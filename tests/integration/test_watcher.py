@@ -67,8 +67,7 @@ def start(inbox: Path, ears: Ears) -> Iterator[Start]:
         watcher = Watcher(
             str(inbox),
             mode=mode,
-            recursive=recursive,
-            is_ignored_folder=lambda name: name.startswith((".", "@")),
+            is_left_out=lambda name: not recursive or name.startswith((".", "@")),
             on_change=on_change,
         )
         started.append(watcher)
@@ -206,13 +205,7 @@ def test_a_link_to_a_folder_is_not_followed(start: Start, ears: Ears, inbox: Pat
 
 def test_an_inbox_may_itself_be_reached_by_a_link(tmp_path: Path, inbox: Path, ears: Ears) -> None:
     (tmp_path / "door").symlink_to(inbox)
-    watcher = Watcher(
-        str(tmp_path / "door"),
-        mode="auto",
-        recursive=True,
-        is_ignored_folder=lambda _: False,
-        on_change=ears.told.put,
-    )
+    watcher = Watcher(str(tmp_path / "door"), mode="auto", is_left_out=lambda _: False, on_change=ears.told.put)
     watcher.start()
     assert ears.since((inbox / "photo.jpg").touch) == {"photo.jpg"}
     watcher.stop()
@@ -322,7 +315,7 @@ import os, queue, subprocess, sys, threading
 from watchfolder.watcher import Watcher
 told = queue.Queue()
 inbox = sys.argv[1]
-watcher = Watcher(inbox, mode="auto", recursive=True, is_ignored_folder=lambda _: False, on_change=told.put)
+watcher = Watcher(inbox, mode="auto", is_left_out=lambda _: False, on_change=told.put)
 watcher.start()
 """
 REMAINS = "watcher.stop(); print(threading.active_count(), 'thread', len(os.listdir('/proc/self/fd')), 'descriptors')"

@@ -27,8 +27,7 @@ class InboxWorker:
         self.watcher = Watcher(
             inbox.path,
             mode=inbox.watch,
-            recursive=inbox.recursive,
-            is_ignored_folder=lambda base: ignored.folder(base) is not None,
+            is_left_out=lambda base: not inbox.recursive or ignored.folder(base) is not None,
             on_change=self.nudge,
         )
         folders = [path for path in (inbox.path, inbox.outbox, inbox.quarantine, inbox.originals) if path]
