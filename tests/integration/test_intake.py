@@ -705,6 +705,26 @@ def test_an_unreadable_file_is_taken_once_it_may_be_read(as_nobody: Path, caplog
         assert names(shop) == ["a.jpg"]
 
 
+def test_a_folder_of_ours_that_takes_nothing_is_the_one_that_is_named(as_nobody: Path) -> None:
+    with opened(Shop(as_nobody, settle_seconds=5.0)) as shop:
+        shop.drop("client/a.jpg")
+        shop.look(0.0)
+        before = os.umask(0o200)
+        try:
+            shop.look(5.0)
+        finally:
+            os.umask(before)
+        order = shop.order()
+        assert order.state is State.RELEASED
+        reason = shop.intake.candidates.remarks()["client/a.jpg"]
+        folder = f"{order.work}/{order.key}/client"
+        assert reason.startswith(f"we may not move it: {folder}: the folder has owner nobody")
+        assert reason.endswith("mode 0577 (EACCES)")
+        shop.work(lambda: shop.orders() == (), takes=False)
+        shop.look(120.0)
+        assert names(shop) == ["client/a.jpg"]
+
+
 def test_a_file_in_the_way_is_looked_at_once_a_minute_however_often_it_changed(as_nobody: Path) -> None:
     with opened(Shop(as_nobody, settle_seconds=2.0, scan_seconds=86_400.0)) as shop:
         path = shop.drop("a.jpg")

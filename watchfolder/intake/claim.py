@@ -197,7 +197,10 @@ class Claims:
         except FolderFault as fault:
             if fault.code not in _OF_THE_FILE:
                 raise
-            obstacle = obstacles.closed(self._inbox, os.path.dirname(file.name))
+            is_ours = fault.path == os.path.dirname(target.path)  # the work folder's own could not be made, or opened
+            is_ours |= fault.path == target.path and not disk.may_write(target.root, target.folder)
+            place = target if is_ours else source
+            obstacle = obstacles.closed(place.root, place.folder)
             self.left[file.name] = Left(hindrance=f"{may_not_move(obstacle)} ({fault.code})")
             return False
         return True

@@ -49,28 +49,28 @@ def to_move(inbox: Inbox, name: str, descriptor: int) -> Obstacle | None:
     if disk.is_kept_in_place(descriptor):
         command = disk.command_to_move(inbox.path, name)
         together = disk.command_to_move(inbox.path, folder, is_for_all=True)
-        return Obstacle(_path(inbox, folder), "it is marked unchangeable (chattr)", command, together)
+        return Obstacle(_path(inbox.path, folder), "it is marked unchangeable (chattr)", command, together)
     with disk.open_folder(inbox.path, folder) as above:
         found = os.fstat(above)
         if disk.is_kept_in_place(above):
             command = disk.command_to_move(inbox.path, folder)
-            return Obstacle(_path(inbox, folder), "the folder is marked unchangeable (chattr)", command, command)
+            return Obstacle(_path(inbox.path, folder), "the folder is marked unchangeable (chattr)", command, command)
     if not disk.may_write(inbox.path, folder):
-        return closed(inbox, folder)
+        return closed(inbox.path, folder)
     is_sticky = bool(found.st_mode & stat.S_ISVTX)
     if is_sticky and os.geteuid() not in {0, os.fstat(descriptor).st_uid, found.st_uid}:
         command = disk.command_to_open(inbox.path, folder, is_sticky=True)
-        return Obstacle(_path(inbox, folder), f"the folder has {_rights(inbox, folder)}", command, command)
+        return Obstacle(_path(inbox.path, folder), f"the folder has {_rights(inbox.path, folder)}", command, command)
     return None
 
 
-def closed(inbox: Inbox, folder: str) -> Obstacle:
+def closed(root: str, folder: str) -> Obstacle:
     """Return that we may not write in a folder; the highest such one is named, for what is in it opens with it."""
     parts = folder.split("/") if folder else []
     above = ["/".join(parts[:number]) for number in range(1, len(parts))]
-    first = next((each for each in above if not _may_write(inbox, each)), folder)
-    command = disk.command_to_open(inbox.path, first)
-    return Obstacle(_path(inbox, first), f"the folder has {_rights(inbox, first)}", command, command)
+    first = next((each for each in above if not _may_write(root, each)), folder)
+    command = disk.command_to_open(root, first)
+    return Obstacle(_path(root, first), f"the folder has {_rights(root, first)}", command, command)
 
 
 def on_the_way(inbox: Inbox, name: str) -> Obstacle | None:
@@ -90,24 +90,24 @@ def on_the_way(inbox: Inbox, name: str) -> Obstacle | None:
                     break
                 reason = f"{os.path.join(root, folder)} has {disk.rights_of(Place(root, folder))}"
                 command = disk.command_to_open(root, folder)
-                return Obstacle(_path(inbox, os.path.dirname(name)), reason, command, command)
+                return Obstacle(_path(inbox.path, os.path.dirname(name)), reason, command, command)
             except (FileNotFoundError, FolderFault) as fault:  # not there, or not to be reached: what is above it tells
                 if isinstance(fault, NotAFolder) and has_recipients and root == inbox.outbox:
-                    return Obstacle(_path(inbox, os.path.dirname(name)), fault.reason)
+                    return Obstacle(_path(inbox.path, os.path.dirname(name)), fault.reason)
                 folder = os.path.dirname(folder)
     return None
 
 
-def _may_write(inbox: Inbox, folder: str) -> bool:
+def _may_write(root: str, folder: str) -> bool:
     try:
-        return disk.may_write(inbox.path, folder)
+        return disk.may_write(root, folder)
     except (FileNotFoundError, FolderFault):  # what is below it tells
         return True
 
 
-def _path(inbox: Inbox, folder: str) -> str:
-    return os.path.join(inbox.path, folder) if folder else inbox.path
+def _path(root: str, folder: str) -> str:
+    return os.path.join(root, folder) if folder else root
 
 
-def _rights(inbox: Inbox, folder: str) -> str:
-    return disk.rights_of(Place(inbox.path, folder or "."))
+def _rights(root: str, folder: str) -> str:
+    return disk.rights_of(Place(root, folder or "."))
