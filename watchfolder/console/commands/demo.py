@@ -18,6 +18,7 @@ import typer
 
 from watchfolder.console import exit_codes, logs, settings
 from watchfolder.console.shell import in_words
+from watchfolder.services import FLOWS
 
 if TYPE_CHECKING:
     from watchfolder.config import Config
@@ -33,10 +34,15 @@ class Show(NamedTuple):
 
     service: str
     effect: str  # what becomes of its pictures, in a few words
-    folders: Mapping[str, str]  # by the key of each in the configuration
     write_sample_files: Callable[[Path], list[Path]]
     more: Mapping[str, object] = {}  # of the configuration
     leaks_to: str = ""  # the service that is shown with what comes out here
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """Return where they lie, by the key of each in the configuration; originals go where they go by default."""
+        bases = {"path": "inbox", "outbox": FLOWS[self.service].done, "quarantine": "quarantine"}
+        return {key: f"{self.service}/{base}" for key, base in bases.items()}
 
 
 def demo() -> None:
@@ -100,27 +106,14 @@ def _run(root: Path, *, has_person: bool) -> "Outcome":
 def _to_show() -> tuple[Show, ...]:
     from watchfolder.sandbox.pictures import write_sample_files
 
-    protected = {"path": "inbox", "outbox": "protected", "quarantine": "quarantine", "originals": "originals"}
-    judged = {"path": "inbox", "outbox": "judged", "quarantine": "quarantine"}  # as they were: there is no original
-    marked = protected | {"outbox": "marked"}
-    checked = protected | {"outbox": "checked"}
+    marks, text = "an invisible text in each, of its own: watermarks.csv has it", {"text": "for dpa {serial}"}
+    whose = "whose was it? What was marked says so, beside each"
+    of_marked = {"sort": False, "originals_from": "watermark-embed", "scan_seconds": 1}
     return (
-        Show("anti-ai", "protected against AI training", protected, _write_with_link, {"links": True}),
-        Show(
-            *(
-                "watermark-embed",
-                "an invisible text in each, of its own: watermarks.csv has it",
-                marked,
-                write_sample_files,
-            ),
-            more={"watermark": {"text": "for dpa {serial}"}},
-            leaks_to="watermark-extract",
-        ),
-        Show(
-            *("watermark-extract", "whose was it? What was marked says so, beside each", checked, lambda _: []),
-            more={"sort": False, "originals_from": "watermark-embed", "scan_seconds": 1},
-        ),
-        Show("ai-detection", "made by AI or not: the verdict lies beside each", judged, write_sample_files),
+        Show("anti-ai", "protected against AI training", _write_with_link, {"links": True}),
+        Show("watermark-embed", marks, write_sample_files, {"watermark": text}, leaks_to="watermark-extract"),
+        Show("watermark-extract", whose, lambda _: [], of_marked),
+        Show("ai-detection", "made by AI or not: the verdict lies beside each", write_sample_files),
     )
 
 
@@ -139,7 +132,7 @@ def _set_up(root: Path, shows: tuple[Show, ...], url: str, key: str) -> "Config"
     key_file.write_text(key)
     for show in shows:
         for folder in show.folders.values():
-            (root / show.service / folder).mkdir(parents=True)
+            (root / folder).mkdir(parents=True)
     (root / "state").mkdir()
     config = root / "config.yaml"
     config.write_text("\n".join(_configuration(root, shows, url, key_file)) + "\n", encoding="utf-8")
@@ -158,7 +151,7 @@ def _configuration(root: Path, shows: tuple[Show, ...], url: str, key_file: Path
     yield line(0, "inboxes")
     for show in shows:
         yield from (line(2, show.service), line(4, "service", show.service))
-        yield from (line(4, key, str(root / show.service / folder)) for key, folder in show.folders.items())
+        yield from (line(4, key, str(root / folder)) for key, folder in show.folders.items())
         yield from (line(4, key, value) for key, value in show.more.items())
         yield line(4, "settle_seconds", 1)
 
@@ -199,7 +192,7 @@ class _Programme:
         if self._awaited:
             return
         for show in self._to_show:
-            samples = show.write_sample_files(self._root / show.service / show.folders["path"])
+            samples = show.write_sample_files(self._root / show.folders["path"])
             services = filter(None, (show.service, show.leaks_to))
             self._awaited |= {f"{service}/{sample.name}" for service in services for sample in samples}
         typer.echo(f"The status page, as long as this runs: http://{config.http.listen}/")
@@ -216,7 +209,7 @@ class _Programme:
             self._tell_the_end()
 
     def _tell_deliveries(self, show: Show) -> None:
-        outbox = self._root / show.service / show.folders["outbox"]
+        outbox = self._root / show.folders["outbox"]
         names = (str(path.relative_to(self._root)) for path in outbox.rglob("[!.]*") if path.is_file())
         there = {name for name in names if "/." not in name}
         if there - self._told and self._told_last is not show:
