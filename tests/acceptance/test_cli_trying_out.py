@@ -30,13 +30,15 @@ def test_without_a_terminal_the_demo_ends_with_the_paths_of_the_delivered(tmp_pa
         command("demo"), env=environment(tmp_path), capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
-    heading, delivered = "", []
+    heading, headings, delivered = "", [], []
     for line in done.stdout.splitlines():
         if line.startswith("  "):
             delivered.append(Path(line.strip()))
             assert delivered[-1].parts[-3] == heading, "below the name of its service"
         else:
             heading = line.partition(":")[0]
+            headings.append(heading)
+    assert sorted(set(headings) & {*SERVICES}) == sorted(each for each in headings if each in SERVICES)
     assert all(path.is_file() for path in delivered)
     for service in SERVICES:
         suffixes = {path.suffix for path in delivered if path.parts[-3] == service}

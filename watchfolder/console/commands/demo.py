@@ -3,7 +3,6 @@
 
 import json
 import logging
-import os
 import shutil
 import signal
 import socket
@@ -91,11 +90,11 @@ def _run(root: Path, *, has_person: bool) -> "Outcome":
         pushes = Pushes()
         with closing(Page(found.http, pushes)) as page:
             onlookers = (page, programme)
-            for _ in range(1 if has_person else 2):  # the second run sees to what came out of the first
+            for is_last in (True,) if has_person else (False, True):  # the second sees to what came out of the first
                 outcome = daemon.run(
                     found, _end_at_reload(found), once=not has_person, onlookers=onlookers, pushes=pushes
                 )
-                programme.tell()
+                programme.tell(is_over=is_last)
                 if programme.is_over or outcome.ending is daemon.Ending.STOPPED:
                     break
     if outcome.ending is daemon.Ending.STOPPED:
@@ -177,14 +176,14 @@ def _end_at_reload(found: "Config") -> "Callable[[], Config]":
 
 
 class _Programme:
-    """Tells of every delivery as it comes, and, when all samples are through, what to look at."""
+    """Tells of the deliveries, of a service's samples together, and, when all are through, what to look at."""
 
     def __init__(self, root: Path, shows: tuple[Show, ...], *, has_person: bool) -> None:
         self._root = root
         self._to_show = shows
         self._has_person = has_person
-        self._awaited: set[str] = set()  # what the samples will be called, in their outboxes
-        self._told: set[str] = set()
+        self._awaited: dict[str, set[str]] = {}  # by service, what the samples and their table will be called
+        self._told: set[Path] = set()
         self._told_last: Show | None = None
         self.is_over = False
 
@@ -192,34 +191,37 @@ class _Programme:
         if self._awaited:
             return
         for show in self._to_show:
-            samples = show.write_sample_files(self._root / show.folders["path"])
-            services = filter(None, (show.service, show.leaks_to))
-            self._awaited |= {f"{service}/{sample.name}" for service in services for sample in samples}
+            samples = {sample.name for sample in show.write_sample_files(self._root / show.folders["path"])}
+            for service in filter(None, (show.service, show.leaks_to)):
+                ledger = FLOWS[service].ledger
+                self._awaited.setdefault(service, set()).update(samples, {ledger.name} if ledger else ())
         typer.echo(f"The status page, as long as this runs: http://{config.http.listen}/")
 
     def see(self, _snapshot: "Snapshot") -> None:
-        self.tell()
+        self.tell(is_over=False)
 
-    def tell(self) -> None:
+    def tell(self, *, is_over: bool) -> None:
+        """Tell what has come: what is not whole only when the run is over."""
+        are_whole = []
         for show in self._to_show:
-            self._tell_deliveries(show)
-        come = {f"{path.split('/', 1)[0]}/{os.path.basename(path)}" for path in self._told}
-        if self._awaited and not self.is_over and come >= self._awaited:
+            found = (self._root / show.folders["outbox"]).rglob("[!.]*")
+            there = {path for path in found if path.is_file() and "/." not in str(path.relative_to(self._root))}
+            are_whole.append(self._awaited[show.service] <= {path.name for path in there})
+            if there - self._told and (is_over or are_whole[-1]):
+                self._tell_deliveries(show, there - self._told)
+        if all(are_whole) and not self.is_over:
             self.is_over = True
             self._tell_the_end()
 
-    def _tell_deliveries(self, show: Show) -> None:
-        outbox = self._root / show.folders["outbox"]
-        names = (str(path.relative_to(self._root)) for path in outbox.rglob("[!.]*") if path.is_file())
-        there = {name for name in names if "/." not in name}
-        if there - self._told and self._told_last is not show:
+    def _tell_deliveries(self, show: Show, fresh: set[Path]) -> None:
+        if self._told_last is not show:
             self._told_last = show
             typer.echo(f"{show.service}: {show.effect}")
-        for path in sorted(there - self._told):
-            typer.echo(f"  {self._root}/{path}")
-            if show.leaks_to and f"{show.service}/{os.path.basename(path)}" in self._awaited:
-                shutil.copy(self._root / path, self._root / show.leaks_to / "inbox")
-        self._told |= there
+        for path in sorted(fresh):
+            typer.echo(f"  {path}")
+            if show.leaks_to and path.name in self._awaited[show.leaks_to]:
+                shutil.copy(path, self._root / show.leaks_to / "inbox")
+        self._told |= fresh
 
     def _tell_the_end(self) -> None:
         typer.echo("The marks and the verdicts are the sandbox's, and mean nothing.")
