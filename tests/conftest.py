@@ -1,11 +1,17 @@
-"""The order of the tests, and an option for the long campaigns: a choice (`make test-lab`), or all (`make torture`)."""
+"""The order of the tests, how a flow of `integration` begins, and `--thorough`, which `make torture` gives."""
 
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shop import Open
 
 # A shell that runs us in the background has us ignore it, and what we start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -55,3 +61,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def is_thorough(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--thorough"))
+
+
+@pytest.fixture
+def begin(tmp_path: Path, request: pytest.FixtureRequest) -> "Iterator[Open]":
+    """What opens a shop and its service: a module's USUAL has their usual facts."""
+    from shop import opening  # noqa: PLC0415 - where it lies is known below `integration` alone
+
+    with opening(tmp_path, **getattr(request.module, "USUAL", {})) as build:
+        yield build

@@ -6,7 +6,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,7 @@ from watchfolder.services.tables import LedgerWriter
 
 SHA256 = hashlib.sha256(PICTURE).hexdigest()
 SIDECAR = ".ai.json"
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Open]:
-    with opening(tmp_path, service="ai-detection", duplicates="reuse") as build:
-        yield build
+USUAL = {"service": "ai-detection", "duplicates": "reuse"}
 
 
 def said(shop: Shop, name: str) -> dict[str, Any]:

@@ -2,11 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from shop import OTHER, PICTURE, QUICK, Open, Shop, opening
+from shop import OTHER, PICTURE, QUICK, Open, Shop
 
 from watchfolder.api.transport import Pace
 from watchfolder.order import State
@@ -15,18 +13,12 @@ from watchfolder.sandbox import Sandbox
 FIRST, SECOND = "https://img.example.com/one.jpg", "https://img.example.com/two.jpg"
 LATER = 3600.0  # longer than any backoff
 PERSISTENT = Pace(attempts=3, first_wait_seconds=0.01, max_wait_seconds=0.02, connect_seconds=5, read_seconds=5)
+KEPT = {"look_seconds": 0, "origins": {FIRST: PICTURE, SECOND: OTHER}}
+USUAL = {"kept": KEPT, "api": {"reads": "v3"}, "links": True}
 
 
 def link(address: str) -> bytes:
     return f"[InternetShortcut]\r\nURL={address}\r\n".encode()
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Open]:
-    kept = {"look_seconds": 0, "origins": {FIRST: PICTURE, SECOND: OTHER}}
-    facts = {"api": {"reads": "v3"}, "originals": str(tmp_path / "originals"), "links": True}
-    with opening(tmp_path, kept=kept, **facts) as build:
-        yield build
 
 
 def calls(service: Sandbox, operation: str) -> int:

@@ -4,14 +4,14 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 from sandbox_client import Client
-from shop import OTHER, PICTURE, Open, Shop, opening
+from shop import OTHER, PICTURE, Open, Shop
 
 from watchfolder.api.transport import Pace
 from watchfolder.errors import FolderFault
@@ -24,17 +24,11 @@ PERSISTENT = Pace(attempts=3, first_wait_seconds=0.01, max_wait_seconds=0.02, co
 UNSURE_SECONDS = 70.0  # longer than an upload may take to become known
 TO_STORAGE = {"upload", "fetch"}
 LATER = 3600.0  # longer than any backoff
+USUAL = {"service": "watermark-embed", "kept": {"look_seconds": 0}, "api": {"reads": "v3"}}
 
 
 def hash_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Open]:
-    facts = {"api": {"reads": "v3"}, "originals": str(tmp_path / "originals")}
-    with opening(tmp_path, service="watermark-embed", kept={"look_seconds": 0}, **facts) as build:
-        yield build
 
 
 def pour(shop: Shop, count: int = 4) -> dict[str, bytes]:

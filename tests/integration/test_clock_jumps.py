@@ -1,22 +1,14 @@
 """The wall clock jumps, the machine sleeps: nothing waits for long, fails, is forgotten or is paid again."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from shop import FRESH, PICTURE, Open, Shop, opening
+from shop import FRESH, PICTURE, Open, Shop
 
 from watchfolder.order import Order, State
 from watchfolder.sandbox import Sandbox
 
 HOUR, DAY, YEAR = 3600.0, 24 * 3600.0, 365 * 24 * 3600.0
 JUMPS = pytest.mark.parametrize("jump", [-YEAR, -DAY, 30 * DAY, YEAR])
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Open]:
-    with opening(tmp_path, give_up_after_hours=1.0) as build:
-        yield build
+USUAL = {"give_up_after_hours": 1.0}
 
 
 def fail_once(shop: Shop, service: Sandbox) -> Order:

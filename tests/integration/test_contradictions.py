@@ -1,14 +1,12 @@
 """A service and a journal that do not agree: asked ever more rarely, paid once, and told as what it is."""
 
 import re
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from shop import OTHER, Open, Shop, opening
+from shop import OTHER, Open, Shop
 
 from watchfolder.order import State
 from watchfolder.pipeline import timing
@@ -16,11 +14,7 @@ from watchfolder.report import status
 from watchfolder.sandbox import Dialect, Sandbox
 from watchfolder.sandbox.pictures import sample
 
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Open]:
-    with opening(tmp_path, kept={"look_seconds": 0}) as build:
-        yield build
+USUAL = {"kept": {"look_seconds": 0}}
 
 
 def drop(shop: Shop, count: int) -> list[str]:

@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 from holding import leased
 from PIL import Image
 from sandbox_client import Client, data
-from shop import OTHER, PICTURE, Open, Shop, closing_a_sub_folder, opening
+from shop import OTHER, PICTURE, Open, Shop, closing_a_sub_folder
 
 from watchfolder import history
 from watchfolder.order import Order, State
@@ -24,12 +23,7 @@ from watchfolder.services.tables import LedgerWriter
 NAME = "Ferien/Füße am Strand.jpg"
 FIVE = ["dpa", "afp", "Reuters", "Süddeutsche Zeitung", "Ärzteblatt"]
 TWO = {"text": "© Berg {year} {serial}", "recipients": ["dpa", "afp"]}
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Open]:
-    with opening(tmp_path, service="watermark-embed") as build:
-        yield build
+USUAL = {"service": "watermark-embed"}
 
 
 def ledger(shop: Shop) -> list[dict[str, str]]:

@@ -5,13 +5,13 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from shop import OTHER, PICTURE, Open, Shop, files_in, opened, opening
+from shop import OTHER, PICTURE, Open, Shop, files_in, opened
 
 from watchfolder import delivery_index, disk
 from watchfolder.disk import Place
@@ -22,11 +22,7 @@ from watchfolder.pipeline import timing
 from watchfolder.quota import Allowance
 from watchfolder.sandbox import PlannedFault, Sandbox
 
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Open]:
-    with opening(tmp_path, kept={"look_seconds": 0}, duplicates="reuse") as build:
-        yield build
+USUAL = {"kept": {"look_seconds": 0}, "duplicates": "reuse"}
 
 
 @pytest.fixture

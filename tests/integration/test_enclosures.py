@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,7 @@ from watchfolder.sandbox.pictures import sample_pdf
 
 SHA256 = hashlib.sha256(PICTURE).hexdigest()
 BARE = ["a.jpg", "a.jpg.ai.json", "verdicts.csv"]
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Open]:
-    with opening(tmp_path, kept={"report_seconds": 0.0}, service="ai-detection", duplicates="reuse") as build:
-        yield build
+USUAL = {"kept": {"report_seconds": 0.0}, "service": "ai-detection", "duplicates": "reuse"}
 
 
 def outbox(shop: Shop) -> list[str]:

@@ -1,11 +1,9 @@
 """What the service fails: what may pass is ordered again, and what does not is told in our words."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from shop import OTHER, PICTURE, Open, Shop, opening
+from shop import OTHER, PICTURE, Open, Shop
 
 from watchfolder import disk
 from watchfolder.api.failures import FAILURES
@@ -18,12 +16,7 @@ from watchfolder.sandbox.orders import SENTENCES
 PASSING = [code for code, known in FAILURES.items() if known.tries > 1]
 OF_THE_FILE = [code for code, known in FAILURES.items() if known.is_of_the_file]
 PAUSES = (300.0, 900.0, 2700.0)
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Open]:
-    with opening(tmp_path, kept={"look_seconds": 0}, api={"reads": "v3"}) as build:
-        yield build
+USUAL = {"kept": {"look_seconds": 0}, "api": {"reads": "v3"}}
 
 
 def fail(service: Sandbox, code: str, times: int | None = None) -> None:

@@ -1,13 +1,12 @@
 """Files that another program keeps to itself for a while: they are waited for, and nothing else is."""
 
 import errno
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 from holding import leased
-from shop import OTHER, PICTURE, Open, Shop, opening
+from shop import OTHER, PICTURE, Open, Shop
 
 from watchfolder import disk
 from watchfolder.order import Order, State
@@ -16,11 +15,7 @@ from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 from watchfolder.work import ORDER_COPY
 
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Open]:
-    with opening(tmp_path, kept={"look_seconds": 0}) as build:
-        yield build
+USUAL = {"kept": {"look_seconds": 0}}
 
 
 def told(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, object]]:

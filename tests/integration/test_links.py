@@ -6,11 +6,9 @@ import json
 import logging
 import plistlib
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from shop import OTHER, PICTURE, Open, Shop, files_in, opening
+from shop import OTHER, PICTURE, Open, Shop, files_in
 
 from watchfolder import disk, history, intake, quota
 from watchfolder.disk import Place
@@ -28,12 +26,7 @@ NOTHING = UnderWay(0, 0, frozenset(), frozenset())
 GONE = "https://img.example.com/gone.jpg"
 OPEN = "http://img.example.com/open.jpg"
 SHORTCUT = f"[InternetShortcut]\r\nURL={ADDRESS}\r\n".encode()
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Open]:
-    with opening(tmp_path, kept={"processing_seconds": 0.2}, links=True, duplicates="reuse") as build:
-        yield build
+USUAL = {"kept": {"processing_seconds": 0.2}, "links": True, "duplicates": "reuse"}
 
 
 ORIGINS = {"origins": {ADDRESS: PICTURE, SECOND: OTHER, THIRD: OTHER}}

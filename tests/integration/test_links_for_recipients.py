@@ -3,13 +3,12 @@
 import csv
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sandbox_client import Client, data
-from shop import OTHER, PICTURE, Open, Shop, opening
+from shop import OTHER, PICTURE, Open, Shop
 
 from watchfolder import history
 from watchfolder.order import State
@@ -26,13 +25,8 @@ PDF = sample_pdf("a brochure")
 CONTENTS: dict[str, bytes | None] = {ADDRESS: PICTURE, SECOND: OTHER, BROCHURE: PDF, NAMELESS: PDF}
 TWO = {"text": "{stem} in {folder} for {recipient} {serial}", "recipients": ["dpa", "afp"]}
 LATER = 3600.0  # longer than any backoff
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Open]:
-    kept = {"origins": CONTENTS, "look_seconds": 0, "processing_seconds": 0.2}
-    with opening(tmp_path, service="watermark-embed", kept=kept, links=True, watermark=TWO) as build:
-        yield build
+KEPT = {"origins": CONTENTS, "look_seconds": 0, "processing_seconds": 0.2}
+USUAL = {"service": "watermark-embed", "kept": KEPT, "links": True, "watermark": TWO}
 
 
 def shortcut(address: str) -> bytes:

@@ -2,13 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from PIL import Image
-from shop import OTHER, PICTURE, Open, Shop, opening
+from shop import OTHER, PICTURE, Open, Shop
 from werkzeug.wrappers import Response
 
 from watchfolder.order import State
@@ -21,12 +20,7 @@ Say = Callable[..., None]
 WIDTHS = {"0.jpg": 40, "1.jpg": 44, "2.jpg": 48}
 TWO = {"text": "© Berg {year} {serial}", "recipients": ["dpa", "afp"]}
 COPIES = ["afp/a.jpg", "dpa/a.jpg", "watermarks.csv"]
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Open]:
-    with opening(tmp_path, kept={"look_seconds": 0, "report_seconds": 0.0}) as build:
-        yield build
+USUAL = {"kept": {"look_seconds": 0, "report_seconds": 0.0}}
 
 
 @pytest.fixture

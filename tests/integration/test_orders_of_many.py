@@ -8,12 +8,12 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from shop import Open, Shop, closing_a_sub_folder, files_in, opening
+from shop import Open, Shop, closing_a_sub_folder, files_in
 
 from watchfolder import disk
 from watchfolder.disk import Place
@@ -27,12 +27,7 @@ from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
 CONTENT = sample("jpeg", width=40, height=30, seed=1)
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Open]:
-    with opening(tmp_path, kept={"look_seconds": 0}) as build:
-        yield build
+USUAL = {"kept": {"look_seconds": 0}}
 
 
 def pour(shop: Shop, count: int, *bad: int) -> list[str]:

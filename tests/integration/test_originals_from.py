@@ -6,13 +6,12 @@ import json
 import os
 import threading
 import unicodedata
-from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
-from shop import OTHER, PICTURE, Open, Shop, opening
+from shop import OTHER, PICTURE, Open, Shop
 
 from watchfolder import disk, history, intake
 from watchfolder.disk import Held, Place, files, moves
@@ -23,13 +22,7 @@ from watchfolder.sandbox.pictures import sample
 
 ORIGINAL = sample("jpeg", width=64, height=48, seed=9)
 SIDECAR = ".watermark.json"
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Open]:
-    inboxes = ("found", "press")
-    with opening(tmp_path, service="watermark-extract", inboxes=inboxes, originals_from="press") as build:
-        yield build
+USUAL = {"service": "watermark-extract", "inboxes": ("found", "press"), "originals_from": "press"}
 
 
 def keep(shop: Shop, name: str, content: bytes = ORIGINAL) -> Path:

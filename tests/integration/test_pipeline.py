@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, cast
 from unittest.mock import Mock
 
 import pytest
-from shop import FRESH, OTHER, PICTURE, QUICK, Open, Shop, closing_a_sub_folder, files_in, opening
+from shop import FRESH, OTHER, PICTURE, QUICK, Open, Shop, closing_a_sub_folder, files_in
 
 from watchfolder import daemon, disk
 from watchfolder.api.transport import Pace
@@ -34,13 +34,6 @@ from watchfolder.services import FLOWS, Flow, Stage
 from watchfolder.services.anti_ai import ANTI_AI
 
 PERSISTENT = Pace(attempts=3, first_wait_seconds=0.01, max_wait_seconds=0.02)
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Open]:
-    """Open a shop and its service. What broke the contract is asked for at the end, unless the test is about that."""
-    with opening(tmp_path) as build:
-        yield build
 
 
 def calls(service: Sandbox, operation: str) -> int:

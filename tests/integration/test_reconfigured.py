@@ -1,25 +1,18 @@
 """The configuration changes while orders are under way: each picture comes home, and none is bought twice."""
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from file_systems import tmpfs
-from shop import OTHER, PICTURE, Open, Shop, opening
+from shop import OTHER, PICTURE, Open, Shop
 
 from watchfolder import disk
 from watchfolder.disk import Place
 from watchfolder.order import State
 from watchfolder.pipeline import timing
 from watchfolder.sandbox import Sandbox
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Open]:
-    with opening(tmp_path) as build:
-        yield build
 
 
 def change(shop: Shop, inbox: str = "photos", **settings: Any) -> None:  # noqa: ANN401 - a YAML's values

@@ -5,12 +5,12 @@ import os
 import struct
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from shop import Open, Shop, opening
+from shop import Open, Shop
 
 from watchfolder import disk
 from watchfolder.disk import Place
@@ -22,12 +22,7 @@ from watchfolder.sandbox.pictures import sample
 
 SIZES = {"a.jpg": (40, 30), "client/a.jpg": (44, 30), "A.JPG": (48, 30), "a.png": (52, 30), "été.webp": (56, 30)}
 RESULT = sample("jpeg", width=40, height=30, seed=1)
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Open]:
-    with opening(tmp_path, kept={"look_seconds": 0}) as build:
-        yield build
+USUAL = {"kept": {"look_seconds": 0}}
 
 
 def drop_all(shop: Shop) -> None:

@@ -4,22 +4,15 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from shop import OTHER, PICTURE, Open, Shop, opening
+from shop import OTHER, PICTURE, Open, Shop
 
 from watchfolder.config import Inbox
 from watchfolder.order import Order, State
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Open]:
-    with opening(tmp_path) as build:
-        yield build
 
 
 def an_hour_older(shop: Shop, order: Order) -> Order:

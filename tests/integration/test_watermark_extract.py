@@ -6,14 +6,14 @@ import json
 import logging
 import os
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sandbox_client import Client, data
-from shop import OTHER, PICTURE, Open, Shop, opening
+from shop import OTHER, PICTURE, Open, Shop
 
 from watchfolder import disk, history, intake
 from watchfolder.disk import Place
@@ -29,16 +29,11 @@ from watchfolder.sandbox.pictures import sample, sample_pdf
 
 ORIGINAL = sample("jpeg", width=64, height=48, seed=9)
 SIDECAR = ".watermark.json"
+USUAL = {"service": "watermark-extract"}
 
 
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Open]:
-    with opening(tmp_path, service="watermark-extract") as build:
-        yield build
 
 
 def said(shop: Shop, name: str) -> dict[str, Any]:
