@@ -464,6 +464,18 @@ def test_an_authorization_header_on_a_test_upload_is_a_sin(tester: Client, sandb
     assert len(sandbox.sins) == 1
 
 
+def test_a_test_key_s_upload_link_ends_as_every_other(tester: Client, sandbox: Sandbox) -> None:
+    order = tester.created()
+    for end in (sandbox.end_links, lambda: setattr(sandbox, "link_seconds", 0.0)):
+        (file,) = data(tester.call("POST", f"/api/v2/orders/{order['orderId']}/refresh-urls"))["files"]
+        end()
+        assert tester.put(file["uploadUrl"]).status_code == 403
+    sandbox.link_seconds = 3600.0
+    (file,) = data(tester.call("POST", f"/api/v2/orders/{order['orderId']}/refresh-urls"))["files"]
+    assert tester.put(file["uploadUrl"]).ok
+    assert sandbox.sins == []
+
+
 def test_a_test_upload_has_its_limit(tester: Client) -> None:
     url = tester.created()["files"][0]["uploadUrl"]
     assert answer(tester.put(url, body=PICTURE.ljust((50 << 20) + 1, b"\0"))) == (413, "TEST_UPLOAD_TOO_LARGE")

@@ -93,8 +93,10 @@ class PresignedLinks:
         if sin:
             self.note(sin)
             raise StorageRefusal(403, "SignatureDoesNotMatch", "The request signature does not match.")
-        signed = datetime.strptime(date, _INSTANT).replace(tzinfo=UTC)
-        if signed < self.valid_since or now() > signed + timedelta(seconds=float(expires)):
+        self.refuse_expired(datetime.strptime(date, _INSTANT).replace(tzinfo=UTC), float(expires))
+
+    def refuse_expired(self, given_at: datetime, seconds: float) -> None:
+        if given_at < self.valid_since or now() > given_at + timedelta(seconds=seconds):
             raise StorageRefusal(403, "AccessDenied", "Request has expired")
 
     def refuse_key(self) -> None:
@@ -115,6 +117,7 @@ class Storage:
         self._marking = threading.Lock()  # one picture in memory at a time
         self._makers: dict[str, Callable[[SandboxOrder], Response]] = {}
         self.links = PresignedLinks(state)
+        self.test_uploads: dict[str, tuple[str, int, datetime]] = {}  # by token: order, number of the file, since when
 
     def routes(self) -> list[Route]:
         return [
@@ -126,7 +129,9 @@ class Storage:
 
     def upload_link(self, order: SandboxOrder, file: InputFile) -> str:
         if order.is_test:
-            return self.links.give(f"/api/v2/test-uploads/{file.token}")
+            token = secrets.token_hex(16)
+            self.test_uploads[token] = order.order_id, file.number, now()
+            return self.links.give(f"/api/v2/test-uploads/{token}")
         path = f"/storage/input/{order.order_id}/{file.number}/{quote(file.name)}"
         if order.type.is_watermark:
             seconds = self._state.options.watermark_link_seconds
@@ -173,11 +178,11 @@ class Storage:
             return
         file.path = self._folder / f"{order.order_id}-{file.number}.input"
         file.path.write_bytes(content)
-        file.size, file.sha256 = len(content), hashlib.sha256(content).hexdigest()
+        file.sha256 = hashlib.sha256(content).hexdigest()
         kind = "application/pdf" if content.startswith(b"%PDF-") else f"image/{format_of(content).lower()}"
         media_type = kind if kind != "image/" else media_type_of(file.name) or ""  # where the bytes tell nothing
         file.failure = check(order.type, file.path, media_type).code
-        if file.size > _LARGEST_ORIGIN:
+        if len(content) > _LARGEST_ORIGIN:
             is_embed = order.type is OrderType.WATERMARK_EMBED
             file.failure = "WATERMARK_FILE_SIZE_UNSUPPORTED" if is_embed else "PROCESSING_ERROR"
 

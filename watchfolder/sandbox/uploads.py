@@ -23,7 +23,6 @@ _TEST_UPLOAD_BYTES = 50 << 20
 
 class _Received(NamedTuple):
     path: Path
-    size: int
     md5: bytes
     sha256: str
 
@@ -51,14 +50,14 @@ class Uploads:
 
     def _test_upload(self, token: str) -> Response:
         self._links.refuse_key()
-        with self._state.lock:
-            pairs = [(order, file) for order in self._state.orders.values() for file in order.files]
-        found = next((pair for pair in pairs if secrets.compare_digest(pair[1].token, token)), None)
-        if found is None or not found[0].is_test:
+        if token not in self._storage.test_uploads:
             raise StorageRefusal(403, "AccessDenied", "Access Denied")
+        order_id, number, given_at = self._storage.test_uploads[token]
+        self._links.refuse_expired(given_at, self._state.options.link_seconds)
+        order = self._storage.order(order_id)
         if (request.content_length or 0) > _TEST_UPLOAD_BYTES:
             raise ApiRefusal(413, "TEST_UPLOAD_TOO_LARGE")
-        return self._take(*found)
+        return self._take(order, order.files[number])
 
     def _take(self, order: SandboxOrder, file: InputFile) -> Response:
         self._refuse_body()
@@ -98,18 +97,18 @@ class Uploads:
             received.path.unlink()
         else:
             received.path.replace(file.path)
-        file.size, file.sha256 = received.size, received.sha256
+        file.sha256 = received.sha256
 
     def _receive(self) -> _Received:
         path = self._folder / f"{secrets.token_hex(16)}.part"
-        md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
+        md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
         source = cast("IO[bytes]", request.environ["wsgi.input"])
         with path.open("wb") as target:
             while chunk := source.read(_CHUNK):
                 md5.update(chunk)
                 sha256.update(chunk)
-                size += target.write(chunk)
-        received = _Received(path, size, md5.digest(), sha256.hexdigest())
+                target.write(chunk)
+        received = _Received(path, md5.digest(), sha256.hexdigest())
         self._check_bytes(received)
         return received
 
