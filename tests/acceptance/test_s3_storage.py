@@ -177,7 +177,7 @@ class BucketSandbox(Sandbox):
             if content is not None:
                 file.path = self._folder / f"{order.order_id}-{file.number}.collected"
                 file.path.write_bytes(content)
-                file.size, file.sha256 = len(content), hashlib.sha256(content).hexdigest()
+                file.sha256 = hashlib.sha256(content).hexdigest()
                 file.is_uploaded = file.was_uploaded = True
 
 

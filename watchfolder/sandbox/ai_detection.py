@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from watchfolder.sandbox.api import Api
 from watchfolder.sandbox.bodies import DetectionOrder
-from watchfolder.sandbox.orders import NewFile, OrderType, SandboxOrder, now
+from watchfolder.sandbox.orders import InputFile, OrderType, SandboxOrder, now
 from watchfolder.sandbox.product import Json, Product
 from watchfolder.sandbox.storage import Storage, sample_for
 
@@ -38,8 +38,8 @@ class AiDetection(Product[DetectionOrder]):
         return body.order_name or f"ai-detection {now():%Y-%m-%d}"
 
     @override
-    def files(self, body: DetectionOrder) -> list[NewFile]:
-        return [NewFile(body.file_name)]
+    def files(self, body: DetectionOrder) -> list[InputFile]:
+        return [InputFile(0, body.file_name)]
 
     @override
     def created(self, order: SandboxOrder) -> Json:
@@ -65,10 +65,6 @@ class AiDetection(Product[DetectionOrder]):
     @override
     def event(self, order: SandboxOrder) -> Json:
         return {"probability": self._probability(order), **self._links(order)}
-
-    @override
-    def thumbnail(self, order: SandboxOrder) -> str | None:
-        return self._storage.made_link(order, "thumbnail") if order.asked.get("generateThumbnail") else None
 
     def _links(self, order: SandboxOrder) -> Json:
         return {

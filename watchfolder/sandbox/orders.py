@@ -1,5 +1,6 @@
 """An order as the service keeps it, whichever service it was bought from."""
 
+import itertools
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,9 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+_next_id = itertools.count(501).__next__
+
+
 def _token() -> str:
     return secrets.token_hex(16)
 
@@ -50,32 +54,22 @@ class OrderType(StrEnum):
         return self in (OrderType.WATERMARK_EMBED, OrderType.WATERMARK_EXTRACT)
 
 
-class NewFile(NamedTuple):
-    """A file of an order that is created; for each of `texts`, which are those of watermarks, a picture comes back."""
-
-    name: str
-    texts: Sequence[str] = ()
-    address: str = ""
-    role: str = ""
-
-
 @dataclass
 class InputFile:
     """One file of an order; `path` is where its bytes lie once they are there (none for a test key's)."""
 
     number: int
     name: str
-    file_id: int
-    token: str = field(default_factory=_token)
+    texts: Sequence[str] = ()  # a picture comes back for each, which is empty where it is no watermark's
     address: str = ""  # that the service fetches it from
     role: str = ""  # in a pair: original, query
+    file_id: int = field(default_factory=_next_id)
     is_uploaded: bool = False
     was_uploaded: bool = False  # an upload was answered with success, whatever became of the bytes
     failure: str = ""  # the code that these bytes fail their order with; empty: they do not
     is_unsupported: bool = False  # these bytes end an extract with this verdict
     path: Path | None = None
     sha256: str = ""
-    size: int = 0
 
     @property
     def is_to_fail(self) -> bool:
@@ -85,9 +79,9 @@ class InputFile:
 @dataclass
 class OutputFile:
     number: int
-    output_id: int
     file: InputFile
-    text: str = ""  # of a watermark
+    text: str  # of a watermark
+    output_id: int = field(default_factory=_next_id)
     token: str = field(default_factory=_token)
 
 
@@ -103,7 +97,6 @@ class SandboxOrder:
     order_id: str
     type: OrderType
     caller: Caller
-    idempotency_key: str
     body: dict[str, object]
     name: str
     files: list[InputFile]

@@ -1,6 +1,6 @@
 """What one service of the vendor adds to the ways that all orders share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
 from flask import Response, jsonify, request
@@ -9,7 +9,7 @@ from typing_extensions import override
 from watchfolder.sandbox.api import Api, Route, answer
 from watchfolder.sandbox.bodies import AntiAiOrder, Confirm, Keyed
 from watchfolder.sandbox.options import Caller
-from watchfolder.sandbox.orders import InputFile, NewFile, OrderType, OutputFile, SandboxOrder, now
+from watchfolder.sandbox.orders import InputFile, OrderType, OutputFile, SandboxOrder, now
 from watchfolder.sandbox.state import ApiRefusal
 from watchfolder.sandbox.storage import Storage
 
@@ -110,7 +110,7 @@ class Product(Generic[_Body]):
     def name(self, body: _Body) -> str:
         raise NotImplementedError
 
-    def files(self, body: _Body) -> Sequence[NewFile]:
+    def files(self, body: _Body) -> list[InputFile]:
         raise NotImplementedError
 
     def created(self, order: SandboxOrder) -> Json:
@@ -146,9 +146,6 @@ class Product(Generic[_Body]):
         link = None if order.is_test else self._storage.archive_link(order)
         return {"fileCount": len(order.files), "downloadUrl": link}
 
-    def thumbnail(self, order: SandboxOrder) -> str | None:  # noqa: ARG002 - others look at it
-        return None
-
 
 class AntiAi(Product[AntiAiOrder]):
     """Pictures come back marked. A confirm starts the work, or the create call if every file has an address."""
@@ -162,8 +159,9 @@ class AntiAi(Product[AntiAiOrder]):
         return body.order_name or f"anti-ai {now():%Y-%m-%d}"
 
     @override
-    def files(self, body: AntiAiOrder) -> list[NewFile]:
-        return [NewFile(file.file_name, [""], file.original_file_url) for file in body.files]
+    def files(self, body: AntiAiOrder) -> list[InputFile]:
+        asked = enumerate(body.files)
+        return [InputFile(number, file.file_name, [""], file.original_file_url) for number, file in asked]
 
 
 Products = Mapping[OrderType, Product[Any]]

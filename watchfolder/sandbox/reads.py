@@ -124,13 +124,14 @@ class Reads:
 
     def _show(self, order: SandboxOrder) -> Json:
         status = order.status
+        has_thumbnail = status == "complete" and order.asked.get("generateThumbnail")
         return {
             "type": order.type,
             "orderId": order.order_id,
             "orderName": order.name,
             "channel": "api",
             "status": status,
-            "thumbnailImageUrl": self._products[order.type].thumbnail(order) if status == "complete" else None,
+            "thumbnailImageUrl": self._storage.made_link(order, "thumbnail") if has_thumbnail else None,
             "createdAt": instant(order.created_at),
             "updatedAt": instant(order.updated_at),
             "expiresAt": instant(order.ends_at),

@@ -10,7 +10,6 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from flask import Flask, request
@@ -79,9 +78,7 @@ class Sandbox(Options):
         self._server.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._server.stop()
         self._courier.stop()
         shutil.rmtree(self._folder)
@@ -189,8 +186,8 @@ class Sandbox(Options):
 
     def clear(self) -> None:
         self.faults.clear()
-        self._courier.clear()
         self._state.clear()
+        self._courier.clear()
 
     def record(self) -> dict[str, object]:
         """Return all of the above: the answer of GET /_sandbox/record."""
@@ -214,7 +211,7 @@ def _record_of(order: SandboxOrder) -> OrderRecord:
         status=order.status,
         name=order.name,
         files=tuple(file.name for file in order.files),
-        idempotency_key=order.idempotency_key,
+        idempotency_key=str(order.body["idempotencyKey"]),
         strength=str(order.asked.get("strength", "high")) if order.type is OrderType.ANTI_AI else "",
         watermarks=tuple(output.text for output in order.outputs if output.text),
         is_confirmed=order.is_started,

@@ -6,13 +6,13 @@ import secrets
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from watchfolder.sandbox.options import Caller, Options
-from watchfolder.sandbox.orders import InputFile, NewFile, OrderType, OutputFile, SandboxOrder, now
+from watchfolder.sandbox.orders import InputFile, OrderType, OutputFile, SandboxOrder, now
 
 _REQUESTS_KEPT = 200_000
 _REPORT_ATTEMPTS = 3
@@ -79,13 +79,13 @@ class RequestRecord:
 class SandboxState:
     """Guarded by `lock`, held from a read to the write that depends on it."""
 
+    on_start: Callable[[SandboxOrder], None]  # told of an order whose work begins
+
     def __init__(self, options: Options) -> None:
         self.options = options
         self.lock = threading.RLock()
         self._ids = itertools.count(1_900_000_000_000_000_000 + secrets.randbelow(10**9), 13)
-        self._file_ids = itertools.count(501)
         self.webhook_numbers = itertools.count(1)
-        self.on_start: Callable[[SandboxOrder], None] = lambda _: None
         self.clear()
 
     def clear(self) -> None:
@@ -130,26 +130,19 @@ class SandboxState:
                 self.note(f"status {what}: looked at twice within {since:.2f} s")
 
     def create(
-        self, order_type: OrderType, caller: Caller, body: dict[str, object], name: str, files: Sequence[NewFile]
+        self, order_type: OrderType, caller: Caller, body: dict[str, object], name: str, files: list[InputFile]
     ) -> SandboxOrder:
-        options, key = self.options, str(body["idempotencyKey"])
-        inputs = [
-            InputFile(number, file.name, next(self._file_ids), address=file.address, role=file.role)
-            for number, file in enumerate(files)
-        ]
-        results = [(file, text) for new, file in zip(files, inputs, strict=True) for text in new.texts]
+        options = self.options
+        results = [(file, text) for file in files for text in file.texts]
         by_chance = random.uniform(0, options.processing_spread_seconds)  # noqa: S311 - no secret
         order = SandboxOrder(
             order_id=str(next(self._ids)),
             type=order_type,
             caller=caller,
-            idempotency_key=key,
             body=body,
             name=name,
-            files=inputs,
-            outputs=[
-                OutputFile(number, next(self._file_ids), file, text) for number, (file, text) in enumerate(results)
-            ],
+            files=files,
+            outputs=[OutputFile(number, file, text) for number, (file, text) in enumerate(results)],
             created_at=now(),
             processing_seconds=options.test_processing_seconds
             if caller.is_test
@@ -158,7 +151,7 @@ class SandboxState:
             upload_seconds=options.watermark_upload_seconds if order_type.is_watermark else None,
         )
         self.orders[order.order_id] = order
-        self.created[caller.owner, key] = order
+        self.created[caller.owner, str(body["idempotencyKey"])] = order
         return order
 
     def start(self, order: SandboxOrder, failure: str | None = None) -> None:

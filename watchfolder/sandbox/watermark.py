@@ -9,7 +9,7 @@ from typing_extensions import override
 from watchfolder.sandbox.api import instant
 from watchfolder.sandbox.bodies import EmbedOrder, ExtractOrder, Keyed
 from watchfolder.sandbox.mark import marks_in
-from watchfolder.sandbox.orders import Detection, InputFile, NewFile, OrderType, OutputFile, SandboxOrder
+from watchfolder.sandbox.orders import Detection, InputFile, OrderType, OutputFile, SandboxOrder
 from watchfolder.sandbox.product import Json, Product
 from watchfolder.sandbox.state import Embedded
 
@@ -73,10 +73,10 @@ class WatermarkEmbed(_Watermark[EmbedOrder]):
         return body.files[0].file_name
 
     @override
-    def files(self, body: EmbedOrder) -> list[NewFile]:
+    def files(self, body: EmbedOrder) -> list[InputFile]:
         return [
-            NewFile(file.file_name, [mark.text for mark in file.watermarks], file.original_file_url)
-            for file in body.files
+            InputFile(number, file.file_name, [mark.text for mark in file.watermarks], file.original_file_url)
+            for number, file in enumerate(body.files)
         ]
 
     @override
@@ -100,9 +100,9 @@ class WatermarkExtract(_Watermark[ExtractOrder]):
         return body.file.file_name
 
     @override
-    def files(self, body: ExtractOrder) -> list[NewFile]:
-        original = NewFile(body.file.original_file.file_name, role="original")
-        return [original, NewFile(body.file.file_name, role="query")]
+    def files(self, body: ExtractOrder) -> list[InputFile]:
+        original = InputFile(0, body.file.original_file.file_name, role="original")
+        return [original, InputFile(1, body.file.file_name, role="query")]
 
     @override
     def started(self, order: SandboxOrder) -> None:
