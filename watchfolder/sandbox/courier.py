@@ -1,16 +1,14 @@
 """Carries the news of finished orders to the webhooks of their account: signed, and again until it was taken."""
 
+import asyncio
 import hmac
 import http.client
 import itertools
 import json
-import sched
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -75,23 +73,21 @@ class Courier:
         self._faults = faults
         self._events: list[PushedEvent] = []
         self._event_numbers = itertools.count(1)
-        self._agenda = sched.scheduler(time.monotonic)
-        self._is_changed = threading.Event()
-        self._is_ending = False
         self._carriers = ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="sandbox-courier")
-        self._clock = threading.Thread(target=self._run, name="sandbox-agenda", daemon=True)
 
     def start(self) -> None:
+        self._agenda = asyncio.new_event_loop()
+        self._clock = threading.Thread(target=self._agenda.run_forever, name="sandbox-agenda", daemon=True)
         self._clock.start()
 
     def stop(self) -> None:
-        self._is_ending = True
-        self._is_changed.set()
+        self._agenda.call_soon_threadsafe(self._agenda.stop)
         self._clock.join()
         self._carriers.shutdown(cancel_futures=True)
+        self._agenda.close()
 
     def clear(self) -> None:
-        self._agenda = sched.scheduler(time.monotonic)
+        """Forget all events; what is on the agenda finds no order and no webhook."""
         with self._state.lock:
             self._events.clear()
 
@@ -143,13 +139,14 @@ class Courier:
         return PushedEvent(number, event_id, event_type, order.order_id, ended_at, webhook, body, signature)
 
     def send(self, event: PushedEvent, retries: tuple[float, ...] = ()) -> None:
-        """Send it once, and again after each of these seconds until it was taken."""
+        """Send it once, and again after each of these seconds until it was taken or its webhook was removed."""
+        number = event.webhook.number
+        if number not in self._state.webhooks:
+            return
         status = self._post(event)
         with self._state.lock:
-            number = event.webhook.number
             event.attempts.append(PushRecord(number, event.event_id, event.event_type, event.order_id, now(), status))
-            is_registered = number in self._state.webhooks
-            event.is_retrying = status not in _SUCCESS and bool(retries) and is_registered
+            event.is_retrying = status not in _SUCCESS and bool(retries)
         if event.is_retrying:
             self._plan(retries[0], partial(self.send, event, retries[1:]))
 
@@ -161,7 +158,8 @@ class Courier:
         seconds = self._state.options.push_answer_seconds
         connection = http.client.HTTPConnection(str(parts.hostname), parts.port or 80, timeout=seconds)
         try:
-            connection.request("POST", parts.path or "/", event.body, headers)
+            target = parts._replace(scheme="", netloc="", path=parts.path or "/", fragment="").geturl()
+            connection.request("POST", target, event.body, headers)
             return connection.getresponse().status
         except (OSError, http.client.HTTPException):
             return 0
@@ -169,19 +167,8 @@ class Courier:
             connection.close()
 
     def _plan(self, seconds: float, task: Callable[[], None]) -> None:
-        self._agenda.enter(seconds, 0, self._begin, (task,))
-        self._is_changed.set()
-
-    def _begin(self, task: Callable[[], None]) -> None:
-        with suppress(RuntimeError):  # we are ending
-            self._carriers.submit(task)
-
-    def _run(self) -> None:
-        while True:
-            self._is_changed.clear()
-            if self._is_ending:
-                return
-            self._is_changed.wait(self._agenda.run(blocking=False))
+        begin = partial(self._carriers.submit, task)
+        self._agenda.call_soon_threadsafe(lambda: self._agenda.call_later(seconds, begin))
 
 
 def _waits(fault: PlannedFault | None) -> list[float]:
