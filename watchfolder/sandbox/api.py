@@ -110,7 +110,7 @@ class Api:
         if request.mimetype != "application/json":
             self.note("the Content-Type is not application/json")
         try:
-            return model.model_validate(request.get_json(force=True, silent=True))
+            return model.model_validate_json(request.get_data())
         except ValidationError as error:
             for breach in error.errors():
                 self.note(f"{'.'.join(map(str, breach['loc'])) or 'the body'}: {breach['msg']}")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping
+from datetime import date
 from functools import partial
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -170,6 +171,11 @@ class DetectionOrder(Keyed):
 
 class ReportOrder(CallBody):
     locale: str = "ko-KR"
+
+
+class RetryFailed(CallBody):
+    from_date: date
+    to_date: date
 
 
 class Registration(CallBody):

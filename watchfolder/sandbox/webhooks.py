@@ -1,12 +1,11 @@
 """The webhooks of an account: registered, changed, listed, removed, and what was sent to them."""
 
 import secrets
-from datetime import date
 
 from flask import Response, request
 
 from watchfolder.sandbox.api import Api, Route, answer, instant
-from watchfolder.sandbox.bodies import Registration
+from watchfolder.sandbox.bodies import Registration, RetryFailed
 from watchfolder.sandbox.courier import Courier, PushedEvent
 from watchfolder.sandbox.orders import now
 from watchfolder.sandbox.product import Json
@@ -93,11 +92,8 @@ class WebhookCalls:
         return answer({"event_id": event, "success": is_sent, "status_code": status or None, "error": error})
 
     def _retry_failed(self, number: int) -> Response:
-        webhook, body = self._webhook(number), request.get_json(force=True, silent=True) or {}
-        try:
-            since, until = (date.fromisoformat(body[name]) for name in ("fromDate", "toDate"))
-        except (TypeError, KeyError, ValueError):
-            self._api.refuse("retry-failed without fromDate and toDate as dates")
+        webhook, span = self._webhook(number), self._api.body(RetryFailed)
+        since, until = span.from_date, span.to_date
         if not 0 <= (until - since).days <= _RETRY_DAYS:
             raise ApiRefusal(422, "VALIDATION_FAILED")
         events = self._courier.events(webhook.number)
