@@ -3,8 +3,7 @@
 import contextlib
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from machine_cache import CACHE, alone
@@ -45,12 +44,3 @@ def first_process(nspawn: int) -> int:
             if status.partition("NSpid:")[2].partition("\n")[0].split()[-1] == "1":
                 return int(child)
     return 0
-
-
-def eventually(is_so: Callable[[], object], seconds: float, what: str) -> float:
-    """Wait until it is so; return how many seconds that took."""
-    started = time.monotonic()
-    while not is_so():
-        assert time.monotonic() - started < seconds, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
-    return time.monotonic() - started

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 import yaml
-from debian_root import ITS_PYTHON, SUITE, eventually
+from debian_root import ITS_PYTHON, SUITE
 from documents import blocks, section
 from machine import Machine, obstacle
 from machine_cache import alone
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -108,7 +109,7 @@ class Installation:
 
     def await_delivery(self, *expected: str) -> float:
         try:
-            return eventually(lambda: self.delivered() >= set(expected), COMES_SECONDS, f"{expected} delivered")
+            return wait_until(lambda: self.delivered() >= set(expected), COMES_SECONDS, f"{expected} delivered")
         except AssertionError as late:
             raise AssertionError(f"{late}; there are {self.delivered()}\n{self.log()}") from late
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from debian_root import SUITE, debian, eventually, first_process, spawned
+from debian_root import SUITE, debian, first_process, spawned
+from waiting import wait_until
 
 TOOLS = {"systemd-nspawn": "systemd-container", "debootstrap": "debootstrap", "nsenter": "util-linux"}
 BOOT_SECONDS = 180.0  # on a machine that is busy with other tests, as the next one
@@ -47,7 +48,7 @@ class Machine:
             self._command(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
         try:
-            self.boot_seconds = eventually(self._is_up, BOOT_SECONDS, f"{self.name} has booted")
+            self.boot_seconds = wait_until(self._is_up, BOOT_SECONDS, f"{self.name} has booted")
         except BaseException:
             self.pull_the_plug()
             raise

@@ -1,15 +1,15 @@
-"""A real HTTP server that plays a notification service or a monitor, in several moods."""
+"""A real HTTP server that hears pushes, or plays a notification service or a monitor, in several moods."""
 
 import contextlib
 import json
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal, cast
 
 from typing_extensions import override
+from waiting import wait_until
 
 Mood = Literal["well", "refuses", "hangs", "drips", "redirects", "endless"]
 
@@ -30,8 +30,15 @@ class Call:
 class Receiver:
     port: int = 0
     mood: Mood = "well"
+    statuses: list[int] = field(
+        default_factory=lambda: [200]
+    )  # answered when well, one after the other, the last for ever
     calls: list[Call] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def messages(self) -> list[str]:
@@ -39,10 +46,7 @@ class Receiver:
 
     def until(self, number: int, seconds: float = 30) -> None:
         """Wait until so many calls have come."""
-        deadline = time.monotonic() + seconds
-        while len(self.calls) < number:
-            assert time.monotonic() < deadline, f"only {len(self.calls)} calls of {number} came"
-            time.sleep(0.02)
+        wait_until(lambda: len(self.calls) >= number, seconds, f"{number} calls came")
 
 
 @contextlib.contextmanager
@@ -98,7 +102,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header("Location", "/elsewhere")
                 self.end_headers()
             case "well":
-                self.send_response(200)
+                statuses = self.receiver.statuses
+                self.send_response(statuses.pop(0) if len(statuses) > 1 else statuses[0])
                 self.send_header("Content-Length", "2")
                 self.end_headers()
                 self.wfile.write(b"OK")

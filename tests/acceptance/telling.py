@@ -5,7 +5,7 @@ import json
 import re
 from typing import Protocol
 
-from debian_root import eventually
+from waiting import wait_until
 
 from watchfolder.report.conditions import Condition, ConditionKind, told
 
@@ -46,7 +46,7 @@ class Teller:
             return all(said["sentence"] in text for text in said.values())
 
         try:
-            eventually(is_said_by_all, SECONDS, f"all say {kind}")
+            wait_until(is_said_by_all, SECONDS, f"all say {kind}")
         except AssertionError as late:
             raise AssertionError(f"{late}: {said}") from late
         assert all(word in said["sentence"] for word in words), said
@@ -61,7 +61,7 @@ class Teller:
             return WELL in self.page() and self.status().startswith(WELL) and self.place.fetched("/healthz") == "ok\n"
 
         try:
-            eventually(is_well, SECONDS, "all is well")
+            wait_until(is_well, SECONDS, "all is well")
         except AssertionError as late:
             raise AssertionError(f"{late}: {self.status()}") from late
 

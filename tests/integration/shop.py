@@ -1,6 +1,7 @@
 """A whole flow in one process with its clocks in the test's hands: real disk, the real sandbox over HTTP."""
 
 import contextlib
+import json
 import os
 import signal
 import threading
@@ -211,6 +212,47 @@ def files_in(folder: Path) -> list[str]:
         found += [os.path.relpath(os.path.join(top, name), folder) for name in (*files, *links) if name[0] != "."]
         folders[:] = [name for name in folders if name[0] != "."]
     return sorted(found)
+
+
+def work_place(shop: Shop, order: Order, name: str) -> Path:
+    return shop.folder("inbox") / ".watchfolder" / shop.journal.instance / order.key / name
+
+
+def history(shop: Shop) -> list[dict[str, Any]]:
+    files = sorted((shop.folder("state") / "history").glob("*.jsonl"))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def calls(service: Sandbox, operation: str) -> int:
+    return service.requests_by_operation().get(operation, 0)
+
+
+def told(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, object]]:
+    """Return the facts of each event of this name in the log."""
+    return [vars(record)["facts"] for record in caplog.records if record.msg == name]
+
+
+def has_failed_once(shop: Shop) -> bool:
+    return bool(shop.orders()) and shop.orders()[0].failures > 0 and not shop.pipeline.running()
+
+
+def move_back(shop: Shop) -> None:
+    """Do what a person does who tries again."""
+    for name in shop.files("quarantine"):
+        if name.endswith(".why.txt"):
+            os.unlink(shop.folder("quarantine") / name)
+        else:
+            os.rename(shop.folder("quarantine") / name, shop.folder("inbox") / name)
+
+
+def shortcut(address: str) -> bytes:
+    """Return a link file to this address."""
+    return f"[InternetShortcut]\r\nURL={address}\r\n".encode()
+
+
+def a_list(*addresses: str) -> bytes:
+    """Return a file of addresses."""
+    return "".join(f"{address}\n" for address in addresses).encode()
 
 
 def closing_a_sub_folder(monkeypatch: pytest.MonkeyPatch, name: str) -> Callable[[], None]:

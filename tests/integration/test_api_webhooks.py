@@ -1,11 +1,11 @@
 """What the commands ask of the account's webhooks, over HTTP: all of them, and the newest of what was pushed."""
 
-import time
 from collections.abc import Iterator
 
 import pytest
 from pydantic import SecretStr
 from sandbox_client import Client, client, data, sandbox
+from waiting import wait_until
 
 from watchfolder.api import Webhooks
 from watchfolder.config import ApiSection
@@ -47,10 +47,7 @@ def test_of_the_events_the_newest_hundred_are_read(client: Client, sandbox: Sand
     id_ = data(client.call("POST", PATH, {"url": NOWHERE}))["id"]
     for _ in range(130):
         client.confirmed()
-    deadline = time.monotonic() + 30
-    while len(sandbox.pushes) < 130:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: len(sandbox.pushes) == 130)
     events = webhooks.events(str(id_))
     assert [event.status for event in events] == ["FAILED"] * 100
     moments = [event.created_at for event in events if event.created_at]

@@ -1,32 +1,18 @@
 """Orders of nothing but addresses: the create is the purchase. It is repeated until it is heard, and buys once."""
 
 import hashlib
-import os
 
 import pytest
-from shop import OTHER, PICTURE, QUICK, Open, Shop
+from shop import OTHER, PICTURE, QUICK, Open, Shop, calls, has_failed_once, move_back, shortcut
 
 from watchfolder.api.transport import Pace
 from watchfolder.order import State
-from watchfolder.sandbox import Sandbox
 
 FIRST, SECOND = "https://img.example.com/one.jpg", "https://img.example.com/two.jpg"
 LATER = 3600.0  # longer than any backoff
 PERSISTENT = Pace(attempts=3, first_wait_seconds=0.01, max_wait_seconds=0.02, connect_seconds=5, read_seconds=5)
 KEPT = {"look_seconds": 0, "origins": {FIRST: PICTURE, SECOND: OTHER}}
 USUAL = {"kept": KEPT, "api": {"reads": "v3"}, "links": True}
-
-
-def link(address: str) -> bytes:
-    return f"[InternetShortcut]\r\nURL={address}\r\n".encode()
-
-
-def calls(service: Sandbox, operation: str) -> int:
-    return service.requests_by_operation().get(operation, 0)
-
-
-def has_failed_once(shop: Shop) -> bool:
-    return bool(shop.orders()) and shop.orders()[0].failures > 0 and not shop.pipeline.running()
 
 
 def paid_once(*contents: bytes) -> dict[str, int]:
@@ -36,7 +22,7 @@ def paid_once(*contents: bytes) -> dict[str, int]:
 def test_an_order_of_addresses_needs_no_start_and_no_look_after_its_create(begin: Open) -> None:
     shop, service = begin({"processing_seconds": 0.2})
     shop.ahead = 0.0
-    shop.drop("a.url", link(FIRST))
+    shop.drop("a.url", shortcut(FIRST))
     shop.work(lambda: shop.has(State.CONFIRMED))
     assert calls(service, "status") == 0
     shop.to_the_end()
@@ -51,7 +37,7 @@ def test_an_order_of_addresses_needs_no_start_and_no_look_after_its_create(begin
 def test_a_create_whose_answer_is_lost_buys_once(begin: Open, pace: Pace, *, has_restarted: bool) -> None:
     shop, service = begin(pace=pace)
     service.faults.add("create", "reset_after")
-    shop.drop("a.url", link(FIRST))
+    shop.drop("a.url", shortcut(FIRST))
     shop.work(lambda: shop.is_done() or has_failed_once(shop))
     assert all(order.charged for order in shop.orders())
     if has_restarted:
@@ -67,10 +53,10 @@ def test_a_create_whose_answer_is_lost_buys_once(begin: Open, pace: Pace, *, has
 def test_what_was_ordered_is_delivered_though_its_file_has_changed(begin: Open) -> None:
     shop, service = begin()
     service.faults.add("create", "reset_after")
-    shop.drop("a.url", link(FIRST))
+    shop.drop("a.url", shortcut(FIRST))
     shop.work(lambda: has_failed_once(shop))
     work = shop.folder("inbox") / ".watchfolder" / shop.journal.instance / shop.order().key / "a.url"
-    work.write_bytes(link(SECOND) + b"\r\n")
+    work.write_bytes(shortcut(SECOND) + b"\r\n")
     shop.pass_time(LATER)
     shop.to_the_end()
     assert shop.files("outbox") == ["one.jpg", "two.jpg"]
@@ -81,7 +67,7 @@ def test_what_was_ordered_is_delivered_though_its_file_has_changed(begin: Open) 
 def test_a_clear_no_to_the_first_create_charges_nothing(begin: Open) -> None:
     shop, service = begin()
     service.faults.add("create", "answer", status=429, code="RATE_LIMIT_EXCEEDED")
-    shop.drop("a.url", link(FIRST))
+    shop.drop("a.url", shortcut(FIRST))
     shop.work(lambda: calls(service, "create") == 1)
     assert (shop.order().state, shop.order().charged) == (State.CLAIMED, False)
 
@@ -90,7 +76,7 @@ def test_a_no_after_a_lost_answer_clears_nothing(begin: Open) -> None:
     shop, service = begin(pace=PERSISTENT)
     service.faults.add("create", "reset_after")
     service.faults.add("create", "answer", status=429, code="USAGE_NOT_ENOUGH")
-    shop.drop("a.url", link(FIRST))
+    shop.drop("a.url", shortcut(FIRST))
     shop.work(lambda: calls(service, "create") == 2)
     assert (shop.order().state, shop.order().charged) == (State.CLAIMED, True)
     shop.pass_time(LATER)
@@ -102,7 +88,7 @@ def test_a_no_after_a_lost_answer_clears_nothing(begin: Open) -> None:
 def test_a_key_that_was_used_before_leads_to_its_order_by_name(begin: Open) -> None:
     shop, service = begin()
     service.faults.add("create", "answer_after", status=409, code="IDEMPOTENCY_KEY_CONFLICT")
-    shop.drop("a.url", link(FIRST))
+    shop.drop("a.url", shortcut(FIRST))
     shop.to_the_end()
     assert shop.files("outbox") == ["one.jpg"]
     assert (len(service.orders), calls(service, "create")) == (1, 1)
@@ -113,7 +99,7 @@ def test_one_that_may_have_been_bought_is_not_bought_again_under_another_key(beg
     shop, service = begin()
     service.faults.add("create", "reset_before")
     service.faults.add("create", "answer", status=409, code="IDEMPOTENCY_KEY_CONFLICT", times=2)
-    shop.drop("a.url", link(FIRST))
+    shop.drop("a.url", shortcut(FIRST))
     shop.work(lambda: has_failed_once(shop))
     shop.pass_time(LATER)
     shop.to_the_end()
@@ -129,7 +115,7 @@ def test_one_that_may_have_been_bought_is_not_bought_again_under_another_key(beg
 def test_by_another_accounts_key_it_waits_and_is_not_bought_there(begin: Open) -> None:
     shop, service = begin()
     service.faults.add("create", "reset_after")
-    shop.drop("a.url", link(FIRST))
+    shop.drop("a.url", shortcut(FIRST))
     shop.work(lambda: has_failed_once(shop))
     shop.journal.note(shop.order(), fingerprint="0" * 12)
     service.forget(next(iter(service.orders)))  # this account has no such order
@@ -140,20 +126,11 @@ def test_by_another_accounts_key_it_waits_and_is_not_bought_there(begin: Open) -
     assert (calls(service, "create"), service.orders) == (1, {})
 
 
-def move_back(shop: Shop) -> None:
-    """Do what a person does who tries again."""
-    for name in shop.files("quarantine"):
-        if name.endswith(".why.txt"):
-            os.unlink(shop.folder("quarantine") / name)
-        else:
-            os.rename(shop.folder("quarantine") / name, shop.folder("inbox") / name)
-
-
 @pytest.mark.parametrize("bought", ["anti-ai", "watermark-embed"])
 def test_addresses_that_the_service_never_begins_with_are_given_up_and_kept(begin: Open, bought: str) -> None:
     shop, service = begin(service=bought)
     service.faults.add("status", "answer", times=None, status=200, body='{"data": {"status": "pending"}}')
-    shop.drop("a.url", link(FIRST))
+    shop.drop("a.url", shortcut(FIRST))
     shop.work(lambda: calls(service, "status") == 1)
     shop.clock.pass_time(LATER)
     shop.work(lambda: has_failed_once(shop))
@@ -170,8 +147,8 @@ def test_addresses_that_the_service_never_begins_with_are_given_up_and_kept(begi
 
 def give_up_on_two(shop: Shop) -> None:
     """Let an order of two addresses, whose create was never answered, fail for longer than it may."""
-    shop.drop("a.url", link(FIRST))
-    shop.drop("b.url", link(SECOND))
+    shop.drop("a.url", shortcut(FIRST))
+    shop.drop("b.url", shortcut(SECOND))
     shop.work(lambda: has_failed_once(shop))
     shop.journal.note(shop.order(), failing_seconds=1e9, not_before=None)
     shop.pass_time(LATER)

@@ -3,15 +3,13 @@
 import hashlib
 import io
 import json
-import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 from sandbox_client import Client
-from shop import OTHER, PICTURE, Open, Shop
+from shop import OTHER, PICTURE, Open, Shop, calls, has_failed_once, move_back, work_place
 
 from watchfolder.api.transport import Pace
 from watchfolder.errors import FolderFault
@@ -43,27 +41,6 @@ def cmyk() -> bytes:
     content = io.BytesIO()
     Image.new("CMYK", (64, 48), (10, 20, 30, 0)).save(content, "JPEG")
     return content.getvalue()
-
-
-def calls(service: Sandbox, operation: str) -> int:
-    return service.requests_by_operation().get(operation, 0)
-
-
-def work_place(shop: Shop, order: Order, name: str) -> Path:
-    return shop.folder("inbox") / ".watchfolder" / shop.journal.instance / order.key / name
-
-
-def has_failed_once(shop: Shop) -> bool:
-    return bool(shop.orders()) and shop.orders()[0].failures > 0 and not shop.pipeline.running()
-
-
-def move_back(shop: Shop) -> None:
-    """Do what a person does who tries again."""
-    for name in shop.files("quarantine"):
-        if name.endswith(".why.txt"):
-            os.unlink(shop.folder("quarantine") / name)
-        else:
-            os.rename(shop.folder("quarantine") / name, shop.folder("inbox") / name)
 
 
 def results(shop: Shop) -> list[str]:

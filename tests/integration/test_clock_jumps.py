@@ -1,7 +1,7 @@
 """The wall clock jumps, the machine sleeps: nothing waits for long, fails, is forgotten or is paid again."""
 
 import pytest
-from shop import FRESH, PICTURE, Open, Shop
+from shop import FRESH, PICTURE, Open, Shop, move_back
 
 from watchfolder.order import Order, State
 from watchfolder.sandbox import Sandbox
@@ -39,11 +39,6 @@ def give_up(shop: Shop, service: Sandbox) -> None:
     shop.work(lambda: shop.orders() and shop.order().state is State.QUARANTINED and shop.is_done())
     refusal.times = 0
     assert service.paid == 1
-
-
-def move_back(shop: Shop) -> None:
-    (shop.folder("quarantine") / "a.jpg.why.txt").unlink()
-    (shop.folder("quarantine") / "a.jpg").rename(shop.folder("inbox") / "a.jpg")
 
 
 @JUMPS

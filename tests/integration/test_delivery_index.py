@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import sqlite3
-import time
 import tracemalloc
 import uuid
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from rights import nobodys_folder
+from waiting import wait_until
 
 from watchfolder.delivery_index import FILE, DeliveryIndex, EarlierDelivery, Original
 
@@ -63,15 +63,8 @@ def opened(state_dir: Path) -> Iterator[DeliveryIndex]:
     """Begin a life, and wait until it has read what there is."""
     with closing(DeliveryIndex(str(state_dir))) as delivery_index:
         delivery_index.begin()
-        wait_until_ready(delivery_index)
+        wait_until(lambda: delivery_index.is_ready)
         yield delivery_index
-
-
-def wait_until_ready(delivery_index: DeliveryIndex) -> None:
-    deadline = time.monotonic() + 30
-    while not delivery_index.is_ready:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_what_was_delivered_is_found_by_its_bytes(tmp_path: Path) -> None:
@@ -172,9 +165,9 @@ def test_a_lost_damaged_or_older_one_is_made_anew(tmp_path: Path, wreck: str, ca
     with opened(tmp_path) as delivery_index:
         for number in range(0, 2000, 50):
             if not delivery_index.find(original(number)):  # damage may only show when that page is read
-                wait_until_ready(delivery_index)
+                wait_until(lambda: delivery_index.is_ready)
         delivery_index.read_new()
-        wait_until_ready(delivery_index)
+        wait_until(lambda: delivery_index.is_ready)
         assert all(delivery_index.find(original(number)) for number in range(0, 2000, 50))
 
 

@@ -1,6 +1,5 @@
 """The same bytes dropped again: the result is there, or on its way, and nothing is bought twice."""
 
-import json
 import logging
 import os
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shop import OTHER, PICTURE, Open, Shop, files_in, opened
+from shop import OTHER, PICTURE, Open, Shop, files_in, history, opened
 
 from watchfolder import delivery_index, disk
 from watchfolder.disk import Place
@@ -29,11 +28,6 @@ USUAL = {"kept": {"look_seconds": 0}, "duplicates": "reuse"}
 def told(caplog: pytest.LogCaptureFixture) -> Callable[[str], list[dict[str, Any]]]:
     caplog.set_level(logging.INFO, "watchfolder")
     return lambda name: [vars(record)["facts"] for record in caplog.records if record.message == name]
-
-
-def history(shop: Shop) -> list[dict[str, Any]]:
-    files = sorted((shop.folder("state") / "history").glob("*.jsonl"))
-    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
 def deliver(shop: Shop, name: str, content: bytes = PICTURE) -> bytes:

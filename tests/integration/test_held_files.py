@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import pytest
 from holding import leased
-from shop import OTHER, PICTURE, Open, Shop
+from shop import OTHER, PICTURE, Open, Shop, told, work_place
 
 from watchfolder import disk
 from watchfolder.order import Order, State
@@ -16,10 +16,6 @@ from watchfolder.sandbox.pictures import sample
 from watchfolder.work import ORDER_COPY
 
 USUAL = {"kept": {"look_seconds": 0}}
-
-
-def told(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, object]]:
-    return [vars(record)["facts"] for record in caplog.records if record.msg == name]
 
 
 def claimed(shop: Shop, service: Sandbox, *names: str) -> Order:
@@ -33,14 +29,10 @@ def claimed(shop: Shop, service: Sandbox, *names: str) -> Order:
     return shop.order()
 
 
-def in_work(shop: Shop, order: Order, name: str) -> Path:
-    return shop.folder("inbox") / ".watchfolder" / shop.journal.instance / order.key / name
-
-
 def test_a_claimed_file_that_another_program_holds_is_waited_for(begin: Open, caplog: pytest.LogCaptureFixture) -> None:
     shop, service = begin(api={"reads": "v3"})
     order = claimed(shop, service, "a.jpg")
-    with leased(in_work(shop, order, "a.jpg")):
+    with leased(work_place(shop, order, "a.jpg")):
         shop.work(lambda: shop.has(State.CREATED) and shop.order().failures > order.failures)
         assert disk.HELD in shop.order().last_error
         assert told(caplog, "order.step_broke") == told(caplog, "inbox.waits") == []
@@ -59,7 +51,7 @@ def test_a_claimed_file_that_is_held_keeps_none_of_its_order_waiting(begin: Open
     shop, service = begin(api={"reads": "v3"})
     names = [f"{number}.jpg" for number in range(12)]
     order = claimed(shop, service, *names)
-    with leased(in_work(shop, order, "0.jpg")):
+    with leased(work_place(shop, order, "0.jpg")):
         shop.work(lambda: shop.order().failures > order.failures)
         assert [file.name for file in shop.order().files if not file.is_uploaded] == ["0.jpg"]
     shop.pass_time(120)
@@ -124,7 +116,7 @@ def test_an_order_whose_copy_is_held_is_rebuilt_later_and_not_paid_again(begin: 
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED) and shop.order().failures)
     order = shop.order()
-    copy = in_work(shop, order, ORDER_COPY)
+    copy = work_place(shop, order, ORDER_COPY)
     shop.close()
     (shop.folder("state") / "journal" / f"{order.key}.json").unlink()
     service.faults.clear()

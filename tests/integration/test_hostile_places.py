@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from shop import OTHER, PICTURE, Shop, opened
+from shop import OTHER, PICTURE, Shop, opened, told
 
 from watchfolder import disk
 from watchfolder.disk import Place
@@ -24,10 +24,6 @@ UNREADABLE = "/sys/class/net/lo/speed"  # 4096 bytes long, and no byte of it can
 def shop(tmp_path: Path) -> Iterator[Shop]:
     with opened(Shop(tmp_path, settle_seconds=5.0)) as made:
         yield made
-
-
-def told(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, object]]:
-    return [vars(record)["facts"] for record in caplog.records if record.msg == name]
 
 
 def taken(shop: Shop) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from rights import NOBODY, as_root, nobodys_folder
-from shop import OTHER, PICTURE, Shop, opened
+from shop import OTHER, PICTURE, Shop, opened, told
 
 from watchfolder import disk, intake
 from watchfolder.config import Inbox
@@ -49,10 +49,6 @@ def decision(shop: Shop, name: str) -> Decision:
     answer = explain(shop.intake.inbox, name, time.monotonic() + 100, time.time() + 100)
     assert isinstance(answer, Decision)
     return answer
-
-
-def told(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, object]]:
-    return [vars(record)["facts"] for record in caplog.records if record.msg == name]
 
 
 # --- quiet

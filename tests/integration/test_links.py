@@ -8,7 +8,7 @@ import plistlib
 import time
 
 import pytest
-from shop import OTHER, PICTURE, Open, Shop, files_in
+from shop import OTHER, PICTURE, Open, Shop, a_list, files_in
 
 from watchfolder import disk, history, intake, quota
 from watchfolder.disk import Place
@@ -248,10 +248,6 @@ def test_a_long_list_of_which_all_failed_can_be_dropped_again(begin: Open) -> No
 
     failed = (shop.folder("quarantine") / "many.failed.urls").read_bytes()
     assert [line.address for line in read("many.failed.urls", failed) if line.address != SECOND] == addresses
-
-
-def a_list(*addresses: str) -> bytes:
-    return "".join(f"{address}\n" for address in addresses).encode()
 
 
 def numbered(count: int) -> dict[str, bytes | None]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from sandbox_client import Client, data
-from shop import OTHER, PICTURE, Open, Shop
+from shop import OTHER, PICTURE, Open, Shop, a_list, shortcut
 
 from watchfolder import history
 from watchfolder.order import State
@@ -27,14 +27,6 @@ TWO = {"text": "{stem} in {folder} for {recipient} {serial}", "recipients": ["dp
 LATER = 3600.0  # longer than any backoff
 KEPT = {"origins": CONTENTS, "look_seconds": 0, "processing_seconds": 0.2}
 USUAL = {"service": "watermark-embed", "kept": KEPT, "links": True, "watermark": TWO}
-
-
-def shortcut(address: str) -> bytes:
-    return f"[InternetShortcut]\r\nURL={address}\r\n".encode()
-
-
-def a_list(*addresses: str) -> bytes:
-    return "".join(f"{address}\n" for address in addresses).encode()
 
 
 def table(path: Path) -> list[dict[str, str]]:

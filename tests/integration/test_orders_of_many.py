@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shop import Open, Shop, closing_a_sub_folder, files_in
+from shop import Open, Shop, calls, closing_a_sub_folder, files_in
 
 from watchfolder import disk
 from watchfolder.disk import Place
@@ -41,10 +41,6 @@ def pour(shop: Shop, count: int, *bad: int) -> list[str]:
 def ready(shop: Shop, name: str) -> Ready:
     found = (shop.folder("inbox") / name).stat()
     return Ready(name, found.st_size, found.st_mtime_ns, Format.JPEG)
-
-
-def calls(service: Sandbox, operation: str) -> int:
-    return service.requests_by_operation().get(operation, 0)
 
 
 def assert_processed_once(service: Sandbox, good: list[str]) -> None:

@@ -14,7 +14,20 @@ from typing import Any, cast
 from unittest.mock import Mock
 
 import pytest
-from shop import FRESH, OTHER, PICTURE, QUICK, Open, Shop, closing_a_sub_folder, files_in
+from shop import (
+    FRESH,
+    OTHER,
+    PICTURE,
+    QUICK,
+    Open,
+    Shop,
+    calls,
+    closing_a_sub_folder,
+    files_in,
+    history,
+    told,
+    work_place,
+)
 
 from watchfolder import daemon, disk
 from watchfolder.api.transport import Pace
@@ -36,25 +49,12 @@ from watchfolder.services.anti_ai import ANTI_AI
 PERSISTENT = Pace(attempts=3, first_wait_seconds=0.01, max_wait_seconds=0.02)
 
 
-def calls(service: Sandbox, operation: str) -> int:
-    return service.requests_by_operation().get(operation, 0)
-
-
 def assert_delivered_once(shop: Shop, service: Sandbox, *names: str) -> None:
     assert shop.files("outbox") == sorted(names)
     assert set(service.paid_files.values()) == {1}
     assert shop.files("inbox") == []
     assert shop.orders() == ()
     assert service.sins == []
-
-
-def history(shop: Shop) -> list[dict[str, Any]]:
-    files = sorted((shop.folder("state") / "history").glob("*.jsonl"))
-    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
-
-
-def told(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, object]]:
-    return [vars(record)["facts"] for record in caplog.records if record.msg == name]
 
 
 # --- the way home
@@ -567,7 +567,7 @@ def test_an_original_that_got_another_time_after_confirm_is_not_paid_for_again(b
     shop, service = begin({"processing_seconds": 0.5, "look_seconds": 0})
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
-    os.utime(work_place(shop, "a.jpg"), (1, 1))
+    os.utime(work_place(shop, shop.order(), "a.jpg"), (1, 1))
     shop.to_the_end()
     assert_delivered_once(shop, service, "a.jpg")
     assert (shop.folder("originals") / "a.jpg").read_bytes() == PICTURE
@@ -587,10 +587,6 @@ def rewrite_through_another_link(place: Path, content: bytes) -> None:
 REWRITTEN = PICTURE[:-12] + b"\x11" * 10 + PICTURE[-2:]
 
 
-def work_place(shop: Shop, name: str) -> Path:
-    return shop.folder("inbox") / ".watchfolder" / shop.journal.instance / shop.order().key / name
-
-
 def test_an_original_rewritten_with_its_time_put_back_is_taken_anew(begin: Open) -> None:
     shop, service = begin()
     service.faults.add("confirm", "answer", status=503)
@@ -598,7 +594,7 @@ def test_an_original_rewritten_with_its_time_put_back_is_taken_anew(begin: Open)
     shop.work(lambda: shop.has(State.UPLOADED) and shop.order().failures)
     shop.journal.note(shop.order(), charged=False)
     shop.live_again()
-    rewrite_through_another_link(work_place(shop, "a.jpg"), REWRITTEN)
+    rewrite_through_another_link(work_place(shop, shop.order(), "a.jpg"), REWRITTEN)
     shop.pass_time(60)
     shop.to_the_end()
     assert_delivered_once(shop, service, "a.jpg")
@@ -609,7 +605,7 @@ def test_an_original_rewritten_after_confirm_with_its_time_put_back_comes_back(b
     shop, service = begin({"processing_seconds": 0.5, "look_seconds": 0})
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
-    rewrite_through_another_link(work_place(shop, "a.jpg"), REWRITTEN)
+    rewrite_through_another_link(work_place(shop, shop.order(), "a.jpg"), REWRITTEN)
     shop.to_the_end()
     assert shop.files("outbox") == ["a (2).jpg", "a.jpg"]
     assert service.paid_files == {hashlib.sha256(content).hexdigest(): 1 for content in (PICTURE, REWRITTEN)}
@@ -620,10 +616,10 @@ def test_attributes_that_somebody_sets_amid_the_work_change_nothing(begin: Open)
     service.faults.add("confirm", "answer", status=503)
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.UPLOADED) and shop.order().failures)
-    work_place(shop, "a.jpg").chmod(0o600)
+    work_place(shop, shop.order(), "a.jpg").chmod(0o600)
     shop.pass_time(60)
     shop.work(lambda: shop.has(State.CONFIRMED))
-    work_place(shop, "a.jpg").chmod(0o640)
+    work_place(shop, shop.order(), "a.jpg").chmod(0o640)
     shop.to_the_end()
     assert_delivered_once(shop, service, "a.jpg")
     assert calls(service, "upload") == 1

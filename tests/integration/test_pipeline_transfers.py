@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import Any, TypeVar
 
 import pytest
+from waiting import wait_until
 
 from watchfolder.errors import Retry
 from watchfolder.pipeline import TransferPool
@@ -40,7 +41,7 @@ class Transfers:
         thread = threading.Thread(target=run, daemon=True)
         before = self._known()
         thread.start()
-        until(lambda: self._known() >= before + files)
+        wait_until(lambda: self._known() >= before + files)
         self._threads.append(thread)
 
     def end(self, *names: str) -> None:
@@ -54,19 +55,12 @@ class Transfers:
             assert not thread.is_alive()
 
     def have_begun(self, *names: str) -> None:
-        until(lambda: len(self.begun) >= len(names))
+        wait_until(lambda: len(self.begun) >= len(names))
         time.sleep(0.02)  # for one too many
         assert sorted(self.begun) == sorted(names)
 
     def _known(self) -> int:
         return len(self.begun) + sum(len(batch.waiting) for batch in self.pool._line)
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def workers() -> int:
@@ -78,7 +72,7 @@ def two() -> Iterator[Transfers]:
     transfers = Transfers(2)
     yield transfers
     transfers.end_all()
-    until(lambda: workers() == 0)  # nobody sits and waits for work
+    wait_until(lambda: workers() == 0)  # nobody sits and waits for work
 
 
 def test_so_many_at_once_and_the_orders_in_turns(two: Transfers) -> None:
@@ -136,12 +130,12 @@ def test_each_silent_share_keeps_no_more_workers_than_there_are() -> None:
     for number in range(8):
         for inbox in inboxes:
             transfers.order(inbox, f"{inbox}{number}-", files=10)
-    until(lambda: len(transfers.begun) == 4)
+    wait_until(lambda: len(transfers.begun) == 4)
     assert workers() == 4
     for inbox in inboxes[:3]:
         transfers.pool.set_silent(inbox, is_silent=True)
-    until(lambda: len(transfers.begun) == 16)
-    until(lambda: workers() <= 16)
+    wait_until(lambda: len(transfers.begun) == 16)
+    wait_until(lambda: workers() <= 16)
     transfers.end_all()
     assert len(transfers.begun) == 320
 

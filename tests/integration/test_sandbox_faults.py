@@ -16,6 +16,7 @@ import pytest
 import requests
 from free_ports import free_port
 from sandbox_client import PICTURE, Client, client, sandbox
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 
@@ -352,14 +353,6 @@ def test_the_command_serves_until_it_is_told_to_stop_and_leaves_nothing(tmp_path
 
 def valid_body() -> dict[str, object]:
     return {"idempotencyKey": "7b3c1e52-65a7-4f0e-9d3b-0c1f0a7e8d11", "files": [{"fileName": "a.jpg"}]}
-
-
-def wait_until(is_so: object, seconds: float = 15.0) -> None:
-    assert callable(is_so)
-    until = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < until, "it never came to pass"
-        time.sleep(0.01)
 
 
 def call_in_vain(sandbox: Sandbox) -> None:

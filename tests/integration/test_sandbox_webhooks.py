@@ -4,18 +4,17 @@ import contextlib
 import hashlib
 import hmac
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from operator import itemgetter
 from typing import Any, cast
 
 import pytest
+from receiver import Call, Receiver, receiving
 from sandbox_client import PICTURE, Client, answer, client, data, sandbox, tester
-from typing_extensions import override
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 
@@ -24,40 +23,18 @@ __all__ = ["client", "sandbox", "tester"]
 PATH = "/api/v2/orders/webhooks"
 
 
-class Ear:
-    """Where the pushes go; `statuses` are answered one after the other, the last for ever."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.statuses = [200]
-        self.heard: list[tuple[float, bytes, str]] = []
-
-    def events(self) -> list[dict[str, Any]]:
-        return [json.loads(body) for _, body, _ in self.heard]
-
-
 @pytest.fixture
-def ear() -> Iterator[Ear]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            heard.heard.append((time.monotonic(), body, self.headers["X-MoriBiz-Signature"]))
-            self.send_response(heard.statuses.pop(0) if len(heard.statuses) > 1 else heard.statuses[0])
-            self.end_headers()
+def ear() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
 
-        @override
-        def log_message(self, *_: object) -> None:
-            """Stay silent: it would write to stderr."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        heard = Ear(f"http://127.0.0.1:{server.server_address[1]}/ear")
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield heard
-        finally:
-            server.shutdown()
-            thread.join()
+def events(ear: Receiver) -> list[dict[str, Any]]:
+    return [json.loads(call.body) for call in ear.calls]
+
+
+def is_signed(call: Call, secret: str) -> bool:
+    return call.headers["X-MoriBiz-Signature"] == hmac.new(secret.encode(), call.body, hashlib.sha256).hexdigest()
 
 
 def register(client: Client, url: str, **changes: object) -> dict[str, Any]:
@@ -68,21 +45,14 @@ def listed(client: Client, path: str) -> list[dict[str, Any]]:
     return cast("list[dict[str, Any]]", data(client.call("GET", path))[path.rpartition("/")[2]])
 
 
-def wait_for(holds: Callable[[], object], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.01)
-
-
-def test_a_completed_order_is_told_signed_over_the_raw_body(client: Client, sandbox: Sandbox, ear: Ear) -> None:
-    made = register(client, ear.url, name="mine")
+def test_a_completed_order_is_told_signed_over_the_raw_body(client: Client, sandbox: Sandbox, ear: Receiver) -> None:
+    made = register(client, f"{ear.url}/ear?of=mine", name="mine")
     assert made["secret"].startswith("whsec_")
     order_id = client.confirmed("a.jpg", "b.jpg")
-    wait_for(lambda: sandbox.pushes)
-    ((_, body, signed),) = ear.heard
-    assert signed == hmac.new(made["secret"].encode(), body, hashlib.sha256).hexdigest()
-    event = json.loads(body)
+    wait_until(lambda: sandbox.pushes)
+    (call,) = ear.calls
+    assert (call.path, is_signed(call, made["secret"])) == ("/ear?of=mine", True)
+    (event,) = events(ear)
     assert (event["eventType"], event["data"]["orderId"]) == ("order.antiAi.completed", order_id)
     assert event["data"]["status"] == "complete"
     assert event["data"]["fileCount"] == 2
@@ -92,21 +62,23 @@ def test_a_completed_order_is_told_signed_over_the_raw_body(client: Client, sand
     assert sandbox.sins == []
 
 
-def test_a_failed_order_is_told_with_its_reason(client: Client, ear: Ear) -> None:
+def test_a_failed_order_is_told_with_its_reason(client: Client, ear: Receiver) -> None:
     register(client, ear.url)
     client.confirmed("a_fail.jpg")
-    wait_for(lambda: ear.heard)
-    (event,) = ear.events()
+    wait_until(lambda: ear.calls)
+    (event,) = events(ear)
     assert event["eventType"] == "order.antiAi.failed"
     assert event["data"]["errorCode"] == "PROCESSING_ERROR"
 
 
-def test_a_picture_that_was_judged_is_told_with_its_probability(client: Client, sandbox: Sandbox, ear: Ear) -> None:
+def test_a_picture_that_was_judged_is_told_with_its_probability(
+    client: Client, sandbox: Sandbox, ear: Receiver
+) -> None:
     register(client, ear.url)
     order_id = client.detected("a_ai.jpg", options={"generateHeatmap": True})
     client.detected("a_fail.jpg")
-    wait_for(lambda: len(ear.heard) == 2)
-    told = {event["eventType"]: event["data"] for event in ear.events()}
+    wait_until(lambda: len(ear.calls) == 2)
+    told = {event["eventType"]: event["data"] for event in events(ear)}
     assert told.keys() == {"order.aiDetection.completed", "order.aiDetection.failed"}
     judged = told["order.aiDetection.completed"]
     assert (judged["orderId"], judged["probability"], judged["overlayUrl"]) == (order_id, 0.98, None)
@@ -115,15 +87,15 @@ def test_a_picture_that_was_judged_is_told_with_its_probability(client: Client, 
     assert sandbox.sins == []
 
 
-def test_watermarks_are_told_in_words_of_their_own(client: Client, ear: Ear) -> None:
+def test_watermarks_are_told_in_words_of_their_own(client: Client, ear: Receiver) -> None:
     register(client, ear.url)
     picture = (PICTURE, "image/jpeg")
     order_id = client.sent(data(client.embed(texts=("dpa", "afp"))), picture)
     copy = client.get(client.result_url(order_id)).content
     client.sent(data(client.extract()), picture, (copy, "image/jpeg"))
     client.sent(data(client.extract()), picture, (PICTURE + b"\0", "image/jpeg"))
-    wait_for(lambda: len(ear.heard) == 3)
-    embedded, *extracted = sorted(((event["eventType"], event["data"]) for event in ear.events()), key=itemgetter(0))
+    wait_until(lambda: len(ear.calls) == 3)
+    embedded, *extracted = sorted(((event["eventType"], event["data"]) for event in events(ear)), key=itemgetter(0))
     assert embedded[0] == "order.watermarkEmbed.completed"
     assert (embedded[1]["fileCount"], client.get(embedded[1]["downloadUrl"]).ok) == (1, True)
     assert [kind for kind, _ in extracted] == ["order.watermarkExtract.completed"] * 2
@@ -133,27 +105,27 @@ def test_watermarks_are_told_in_words_of_their_own(client: Client, ear: Ear) -> 
 
 
 def test_test_orders_are_told_without_a_link_and_to_webhooks_for_them_alone(
-    client: Client, tester: Client, ear: Ear
+    client: Client, tester: Client, ear: Receiver
 ) -> None:
     register(client, ear.url)
     register(tester, ear.url, isTest=True)
     tester.confirmed()
-    wait_for(lambda: ear.heard)
-    (event,) = ear.events()
+    wait_until(lambda: ear.calls)
+    (event,) = events(ear)
     assert event["data"]["downloadUrl"] is None
 
 
 def test_what_is_not_taken_is_sent_again_the_same_bytes_further_apart_each_time(
-    client: Client, sandbox: Sandbox, ear: Ear
+    client: Client, sandbox: Sandbox, ear: Receiver
 ) -> None:
     sandbox.push_retry_seconds = (0.1, 0.2, 0.4)
     ear.statuses = [500, 404, 301, 204]
     register(client, ear.url)
     client.confirmed()
-    wait_for(lambda: len(sandbox.pushes) == 4)
+    wait_until(lambda: len(sandbox.pushes) == 4)
     assert [push.status for push in sandbox.pushes] == [500, 404, 301, 204]
-    assert len({body for _, body, _ in ear.heard}) == 1
-    waits = [after - before for (before, _, _), (after, _, _) in pairwise(ear.heard)]
+    assert len({call.body for call in ear.calls}) == 1
+    waits = [(after.time - before.time).total_seconds() for before, after in pairwise(sandbox.pushes)]
     assert all(wait >= at_least for wait, at_least in zip(waits, (0.1, 0.2, 0.4), strict=True))
     time.sleep(0.3)
     assert len(sandbox.pushes) == 4
@@ -167,32 +139,33 @@ def test_who_does_not_answer_in_time_is_asked_again(client: Client, sandbox: San
     sandbox.push_retry_seconds, sandbox.push_answer_seconds = (0.0,), 0.2
     register(client, "http://127.0.0.1:9/nobody")
     client.confirmed()
-    wait_for(lambda: len(sandbox.pushes) == 2)
+    wait_until(lambda: len(sandbox.pushes) == 2)
     assert [push.status for push in sandbox.pushes] == [0, 0]
 
 
-def test_a_push_can_come_twice_late_never_or_with_a_wrong_signature(client: Client, sandbox: Sandbox, ear: Ear) -> None:
+def test_a_push_can_come_twice_late_never_or_with_a_wrong_signature(
+    client: Client, sandbox: Sandbox, ear: Receiver
+) -> None:
     secret = register(client, ear.url)["secret"]
     sandbox.faults.add("push", "duplicate")
     twice = client.confirmed()
-    wait_for(lambda: len(ear.heard) == 2)
-    assert [event["data"]["orderId"] for event in ear.events()] == [twice, twice]
-    assert len({event["eventId"] for event in ear.events()}) == 1
+    wait_until(lambda: len(ear.calls) == 2)
+    assert [event["data"]["orderId"] for event in events(ear)] == [twice, twice]
+    assert len({event["eventId"] for event in events(ear)}) == 1
 
     sandbox.faults.add("push", "never")
     client.confirmed()
     sandbox.faults.add("push", "late", seconds=0.5)
     began = time.monotonic()
     late = client.confirmed()
-    wait_for(lambda: len(ear.heard) == 3)
-    assert ear.events()[-1]["data"]["orderId"] == late
+    wait_until(lambda: len(ear.calls) == 3)
+    assert events(ear)[-1]["data"]["orderId"] == late
     assert time.monotonic() - began >= 0.5
 
     sandbox.faults.add("push", "wrong_signature")
     client.confirmed()
-    wait_for(lambda: len(ear.heard) == 4)
-    _, body, signed = ear.heard[-1]
-    assert signed != hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    wait_until(lambda: len(ear.calls) == 4)
+    assert not is_signed(ear.calls[-1], secret)
 
 
 def test_a_fault_for_any_request_is_none_for_a_push(sandbox: Sandbox) -> None:
@@ -283,45 +256,49 @@ def test_a_registration_that_breaks_the_contract_is_a_sin(client: Client, sandbo
     assert len(sandbox.sins) == 1
 
 
-def test_its_events_are_listed_and_sent_again_when_asked(client: Client, sandbox: Sandbox, ear: Ear) -> None:
+def test_its_events_are_listed_and_sent_again_when_asked(client: Client, sandbox: Sandbox, ear: Receiver) -> None:
     sandbox.push_retry_seconds = ()
     ear.statuses = [500, 500, 200]
-    events = f"{PATH}/{register(client, ear.url)['id']}/events"
+    path = f"{PATH}/{register(client, ear.url)['id']}/events"
     client.confirmed()
     client.confirmed()
-    wait_for(lambda: len(sandbox.pushes) == 2)
-    failed = listed(client, events)
+    wait_until(lambda: len(sandbox.pushes) == 2)
+    failed = listed(client, path)
     assert [event["status"] for event in failed] == ["FAILED", "FAILED"]
     keys = {"id", "eventId", "eventType", "status", "retries", "lastSentAt", "createdAt"}
     assert [event.keys() for event in failed] == [keys] * 2
-    again = f"{events}/{failed[0]['id']}/retry"
+    again = f"{path}/{failed[0]['id']}/retry"
     done = {"event_id": failed[0]["id"], "success": True, "status_code": 200, "error": None}
     assert data(client.call("POST", again)) == done
     assert answer(client.call("POST", again)) == (422, "VALIDATION_FAILED")
-    assert answer(client.call("POST", f"{events}/77/retry")) == (404, "WEBHOOK_EVENT_NOT_FOUND")
+    assert answer(client.call("POST", f"{path}/77/retry")) == (404, "WEBHOOK_EVENT_NOT_FOUND")
     today, day = datetime.now(UTC).date(), timedelta(days=1)
     span = {"fromDate": str(today - day), "toDate": str(today + day)}
-    told = data(client.call("POST", f"{events}/retry-failed", span))
+    told = data(client.call("POST", f"{path}/retry-failed", span))
     assert told == {"total": 1, "succeeded": 1, "failed": 0}
-    assert {event["status"] for event in listed(client, events)} == {"SENT"}
-    assert answer(client.call("POST", f"{events}/retry-failed", {})) == (400, "VALIDATION_FAILED")
+    assert {event["status"] for event in listed(client, path)} == {"SENT"}
+    wrong_spans: list[object] = [{}, [], {"fromDate": "20261129", "toDate": "20261129"}, span | {"all": True}]
+    for wrong in wrong_spans:
+        assert answer(client.call("POST", f"{path}/retry-failed", wrong)) == (400, "VALIDATION_FAILED")
     too_long = {"fromDate": str(today - 8 * day), "toDate": str(today)}
-    assert answer(client.call("POST", f"{events}/retry-failed", too_long)) == (422, "VALIDATION_FAILED")
+    assert answer(client.call("POST", f"{path}/retry-failed", too_long)) == (422, "VALIDATION_FAILED")
     assert sandbox.pushes[-1].status == 200
 
 
-def test_events_are_listed_twenty_at_a_time_and_say_how_they_stand(client: Client, sandbox: Sandbox, ear: Ear) -> None:
+def test_events_are_listed_twenty_at_a_time_and_say_how_they_stand(
+    client: Client, sandbox: Sandbox, ear: Receiver
+) -> None:
     sandbox.push_retry_seconds = (3600.0,)
     ear.statuses = [500, 200]
-    events = f"{PATH}/{register(client, ear.url)['id']}/events"
+    path = f"{PATH}/{register(client, ear.url)['id']}/events"
     client.confirmed()
-    wait_for(lambda: sandbox.pushes)
-    assert listed(client, events)[0]["status"] == "RETRYING"
+    wait_until(lambda: sandbox.pushes)
+    assert listed(client, path)[0]["status"] == "RETRYING"
     for _ in range(20):
         client.confirmed()
-    wait_for(lambda: len(sandbox.pushes) == 21)
-    page = data(client.call("GET", events))
+    wait_until(lambda: len(sandbox.pushes) == 21)
+    page = data(client.call("GET", path))
     assert page["pagination"] == {"page": 1, "limit": 20, "total": 21, "totalPages": 2}
     assert [event["status"] for event in page["events"]] == ["SENT"] * 20
-    assert len(data(client.call("GET", f"{events}?page=2"))["events"]) == 1
+    assert len(data(client.call("GET", f"{path}?page=2"))["events"]) == 1
     assert listed(client, PATH)[0]["lastSentAt"]

@@ -10,7 +10,7 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ import yaml
 from free_ports import free_port
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
+from waiting import wait_until
 
 from watchfolder import config
 from watchfolder.config import Config
@@ -152,13 +153,6 @@ class serve:  # noqa: N801 - reads as a verb
 
     def __exit__(self, *_: object) -> None:
         self._house.page.close()
-
-
-def wait_until(holds: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.05)
 
 
 def seen(**facts: object) -> Snapshot:

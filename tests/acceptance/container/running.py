@@ -14,8 +14,9 @@ from typing import Self
 import pytest
 import requests
 import yaml
-from debian_root import eventually, first_process, spawned
+from debian_root import first_process, spawned
 from oci_image import PROJECT, Image
+from waiting import wait_until
 
 from watchfolder.sandbox.pictures import sample
 
@@ -64,7 +65,7 @@ class Container:
             stderr=self._file("stderr"),
         )
         try:
-            eventually(self._is_there, START_SECONDS, f"{name} runs")
+            wait_until(self._is_there, START_SECONDS, f"{name} runs")
         except BaseException:
             self._nspawn.kill()
             self._nspawn.wait(timeout=30)
@@ -117,7 +118,7 @@ class Container:
     def says(self, word: str) -> None:
         """Wait until it says so in its log."""
         try:
-            eventually(lambda: word in self.log() or self._nspawn.poll() is not None, START_SECONDS, word)
+            wait_until(lambda: word in self.log() or self._nspawn.poll() is not None, START_SECONDS, word)
             assert word in self.log(), "it has ended"
         except AssertionError as missing:
             raise AssertionError(f"{missing}\n{self.log()}\n{self.stderr()}") from missing
@@ -133,7 +134,7 @@ class Container:
     def await_delivery(self, name: str) -> Path:
         delivered = self.mounts["/photos"] / "protected" / name
         try:
-            eventually(delivered.exists, START_SECONDS, f"{name} is delivered")
+            wait_until(delivered.exists, START_SECONDS, f"{name} is delivered")
         except AssertionError as late:
             raise AssertionError(f"{late}\n{self.log()}") from late
         return delivered

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from debian_root import eventually
 from free_ports import free_port
 from oci_image import PROJECT, Image, image
 from running import START_SECONDS, Container, mounts, picture
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 
@@ -57,7 +57,7 @@ def test_a_picture_is_protected_from_nothing_but_two_folders_and_a_key(
         key_file.chmod(0o777)
         os.chown(key_file, 1026, 100)
         container.says("daemon.ready")
-        eventually(container.is_healthy, START_SECONDS, "it is healthy")
+        wait_until(container.is_healthy, START_SECONDS, "it is healthy")
         assert container.asked("/healthz") == "ok\n"
         container.drop("a.jpg", picture(1))
         delivered = container.await_delivery("a.jpg").stat()
@@ -118,7 +118,7 @@ def test_the_engine_s_signals_reach_the_daemon_at_any_time(
         waiting.says("/config/api-key is empty: put your API key into it")
         assert waiting.stop() == 0
     with Container(image, mounts, environment=key) as container:
-        eventually(lambda: container.holds_back(signal.SIGHUP), START_SECONDS, "it has just begun")
+        wait_until(lambda: container.holds_back(signal.SIGHUP), START_SECONDS, "it has just begun")
         assert container.stop() == 0, "a stop that comes amid the start is not lost"
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
-from debian_root import eventually
 from engine import SANDBOX, Engine, engine
 from installation import steps
 from running import picture
 from telling import AS_ROOT, SECONDS, Teller
 from test_typed_lines import repository
+from waiting import wait_until
 
 from watchfolder.report.conditions import ConditionKind, told
 
@@ -56,7 +56,7 @@ class InContainer:
 
         before = counted()
         self.type("docker kill -s HUP watchfolder")
-        eventually(lambda: counted() > before, SECONDS, "it is read anew")
+        wait_until(lambda: counted() > before, SECONDS, "it is read anew")
 
     def refuse_key(self, *, is_refused: bool) -> None:
         """Let the service take no key, or any again."""
@@ -80,7 +80,7 @@ def container(engine: Engine, tmp_path: Path) -> Iterator[tuple[InContainer, str
     place.type(steps("docs/install/docker.md", "Start")[0].replace("cat ", "sleep 3; cat "))
     with engine.served("watchfolder") as key:
         (copy / "config/api-key").write_text(f"{key}\n")
-        eventually((copy / "photos/inbox").is_dir, SECONDS, "it runs")
+        wait_until((copy / "photos/inbox").is_dir, SECONDS, "it runs")
         yield place, key
 
 
@@ -125,7 +125,7 @@ def test_in_a_container_each_command_is_typed_as_it_stands(container: tuple[InCo
 
     place.configure(lambda tree: tree["inboxes"]["photos"].update(settle_seconds="soon"))
     place.reload()
-    eventually(lambda: teller.conditions(ConditionKind.CONFIGURATION_REFUSED), SECONDS, "it is refused")
+    wait_until(lambda: teller.conditions(ConditionKind.CONFIGURATION_REFUSED), SECONDS, "it is refused")
     (wrong,) = teller.conditions(ConditionKind.CONFIGURATION_REFUSED)
     assert told([wrong]) in teller.page()
     place.configure(lambda tree: tree["inboxes"]["photos"].pop("settle_seconds"))

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from debian_root import eventually
 from engine import BASE, Engine, engine, need_engine, running_engine
 from installation import made_once, steps, stopwatch
 from oci_image import PROJECT
 from running import START_SECONDS, picture
+from waiting import wait_until
 
 __all__ = ["engine"]
 
@@ -111,12 +111,12 @@ def text_of(page: str) -> str:
 def protect(engine: Engine, config: Path, photos: Path, then: str = "true") -> None:
     """Put the key where the pages say, then a picture into the inbox. `then` is typed while all of it is there."""
     with engine.served("watchfolder") as key:
-        eventually((config / "page-password").exists, START_SECONDS, "the page has a password")
+        wait_until((config / "page-password").exists, START_SECONDS, "the page has a password")
         (config / "api-key").write_text(f"{key}\n")
-        eventually((photos / "inbox").is_dir, START_SECONDS, engine.type("docker logs watchfolder", at=config))
+        wait_until((photos / "inbox").is_dir, START_SECONDS, engine.type("docker logs watchfolder", at=config))
         (photos / "inbox/a.jpg").write_bytes(picture(1))
         delivered = photos / "protected/a.jpg"
-        eventually(delivered.exists, START_SECONDS, "a picture is protected")
+        wait_until(delivered.exists, START_SECONDS, "a picture is protected")
         page = "http://127.0.0.1:8686/healthz"
         assert engine.type(f"curl --silent {page}; docker healthcheck run watchfolder", at=config).startswith("ok")
         engine.type(then, at=config)

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from debian_root import eventually
 from installation import (
     COMES_SECONDS,
     CONFIG,
@@ -23,6 +22,7 @@ from installation import (
     stopwatch,
 )
 from machine import Machine
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 
@@ -120,7 +120,7 @@ def test_an_upgrade_keeps_the_configuration_and_what_is_under_way(watchfolder: I
     configuration, process = machine.path(CONFIG).read_text(), watchfolder.facts()["MainPID"]
     service.processing_seconds = IS_UNDER_WAY_FOR_SECONDS
     watchfolder.drop("under way.jpg", picture(2))
-    eventually(lambda: service.paid == 2, COMES_SECONDS, "paid")
+    wait_until(lambda: service.paid == 2, COMES_SECONDS, "paid")
     upgrade(machine)
     service.processing_seconds = 0.2
     assert version(machine).startswith("1:")

@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 
 import pytest
-from debian_root import eventually
 from installation import (
     COMES_SECONDS,
     SETTLE_SECONDS,
@@ -17,6 +16,7 @@ from installation import (
     sandbox,
     watchfolder,
 )
+from waiting import wait_until
 
 from watchfolder.clock import BOOT_ID_FILE, BOOT_ID_VARIABLE
 
@@ -68,9 +68,9 @@ def test_the_key_is_in_no_place_that_is_told_to_others(running: Installation) ->
 def test_a_missing_key_file_is_status_243_until_it_is_there(watchfolder: Installation) -> None:
     watchfolder.machine.run("rm", KEY_FILE)
     watchfolder.systemctl("start", check=False)
-    eventually(lambda: "status=243/CREDENTIALS" in watchfolder.log(), COMES_SECONDS, "the reason in the log")
+    wait_until(lambda: "status=243/CREDENTIALS" in watchfolder.log(), COMES_SECONDS, "the reason in the log")
     watchfolder.machine.run("install", "-m", "600", "/dev/stdin", KEY_FILE, text=watchfolder.sandbox.key)
-    eventually(lambda: watchfolder.facts()["ActiveState"] == "active", COMES_SECONDS, "started again by itself")
+    wait_until(lambda: watchfolder.facts()["ActiveState"] == "active", COMES_SECONDS, "started again by itself")
 
 
 def test_only_the_state_and_the_named_folders_can_be_written(running: Installation) -> None:
@@ -113,7 +113,7 @@ def test_a_file_that_somebody_else_still_writes_is_left_alone(running: Installat
     with (running.photos / "inbox/meadow.jpg").open("wb") as writer:  # root's file, and whole
         writer.write(picture(1))
         writer.flush()
-        eventually(lambda: "still writing" in running.machine.run(*explain), COMES_SECONDS, "the writer is seen")
+        wait_until(lambda: "still writing" in running.machine.run(*explain), COMES_SECONDS, "the writer is seen")
         time.sleep(4 * SETTLE_SECONDS)
         assert running.delivered() == set()
     running.await_delivery("meadow.jpg")

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-from debian_root import eventually
 from hung_share import hung_share
 from installation import (
     COMES_SECONDS,
@@ -25,6 +24,7 @@ from installation import (
     steps,
     watchfolder,
 )
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 
@@ -38,7 +38,7 @@ PICTURES = {f"p{number:02}.jpg": picture(number) for number in range(40)}
 
 def expect_nothing_lost_and_nothing_paid_twice(watchfolder: Installation, dropped: dict[str, bytes]) -> None:
     watchfolder.await_delivery(*dropped)
-    eventually(lambda: not watchfolder.is_at_work(), COMES_SECONDS, "the journal is empty")
+    wait_until(lambda: not watchfolder.is_at_work(), COMES_SECONDS, "the journal is empty")
     originals = watchfolder.photos / "originals"
     assert {name: (originals / name).read_bytes() for name in names(originals)} == dropped
     assert watchfolder.delivered() == set(dropped)
@@ -57,7 +57,7 @@ def await_restart(watchfolder: Installation, times: int) -> None:
         facts = watchfolder.facts()
         return (facts["NRestarts"], facts["ActiveState"]) == (str(times), "active")
 
-    eventually(has_come_back, COMES_SECONDS, f"start number {times + 1}")
+    wait_until(has_come_back, COMES_SECONDS, f"start number {times + 1}")
 
 
 def test_a_picture_goes_through_and_the_group_of_the_share_may_open_it(watchfolder: Installation) -> None:
@@ -96,7 +96,7 @@ def test_a_folder_that_somebody_of_the_group_made_is_no_obstacle(watchfolder: In
     (watchfolder.photos / "inbox" / ".waiting.jpg").chmod(0o644)
     put = "umask 022; cd /srv/photos/inbox; mkdir wedding; cp .waiting.jpg wedding/.a; mv wedding/.a wedding/a.jpg"
     watchfolder.machine.run("setpriv", "--reuid=anna", "--regid=anna", "--init-groups", "sh", "-ec", put)
-    eventually((watchfolder.photos / "protected/wedding/a.jpg").exists, COMES_SECONDS, "delivered")
+    wait_until((watchfolder.photos / "protected/wedding/a.jpg").exists, COMES_SECONDS, "delivered")
 
 
 def test_the_status_of_the_service_shows_the_counts(watchfolder: Installation) -> None:
@@ -104,7 +104,7 @@ def test_the_status_of_the_service_shows_the_counts(watchfolder: Installation) -
     (watchfolder.photos / "inbox/torn.jpg").write_bytes(PICTURE[:1000])
     expect_it_works(watchfolder)
     counts = 'Status: "1 waiting, 0 in progress, 0 deferred; since the start 1 delivered, 0 quarantined"'
-    eventually(lambda: counts in watchfolder.systemctl("status"), COMES_SECONDS, counts)
+    wait_until(lambda: counts in watchfolder.systemctl("status"), COMES_SECONDS, counts)
 
 
 def test_a_status_that_is_not_ascii_arrives_all_the_same(watchfolder: Installation) -> None:
@@ -113,7 +113,7 @@ def test_a_status_that_is_not_ascii_arrives_all_the_same(watchfolder: Installati
     watchfolder.machine.run("rmdir", "/mnt/büro/protected")
     watchfolder.start()
     words = "Not available: b?ro (/mnt/b?ro/protected: "
-    eventually(lambda: watchfolder.facts()["StatusText"].startswith(words), COMES_SECONDS, words)
+    wait_until(lambda: watchfolder.facts()["StatusText"].startswith(words), COMES_SECONDS, words)
 
 
 def test_a_start_is_over_when_the_inboxes_have_been_looked_at(watchfolder: Installation) -> None:
@@ -130,9 +130,9 @@ def test_a_reload_takes_up_the_new_configuration_in_the_same_process(watchfolder
     watchfolder.machine.run("install", "-d", "-g", "photos", "-m", "2775", "/srv/photos/elsewhere")
     watchfolder.write_config()
     watchfolder.systemctl("reload")
-    eventually(lambda: "config.reloaded" in watchfolder.log(), COMES_SECONDS, "the reload in the log")
+    wait_until(lambda: "config.reloaded" in watchfolder.log(), COMES_SECONDS, "the reload in the log")
     watchfolder.drop("meadow.jpg", PICTURE)
-    eventually(lambda: names(watchfolder.photos / "elsewhere"), COMES_SECONDS, "delivered to the new outbox")
+    wait_until(lambda: names(watchfolder.photos / "elsewhere"), COMES_SECONDS, "delivered to the new outbox")
     facts = watchfolder.facts()
     assert (facts["MainPID"], facts["ActiveState"], facts["SubState"]) == (before, "active", "running")
 
@@ -144,10 +144,10 @@ def test_a_reload_of_a_broken_configuration_keeps_the_old(watchfolder: Installat
     watchfolder.write_config()
     with pytest.raises(AssertionError, match="failed"):
         watchfolder.systemctl("reload")
-    eventually(lambda: "config.refused" in watchfolder.log(), COMES_SECONDS, "the refusal in the log")
+    wait_until(lambda: "config.refused" in watchfolder.log(), COMES_SECONDS, "the refusal in the log")
     assert "inboxes.photos.outbox" in watchfolder.log()
     status = watchfolder.machine.path("/var/lib/watchfolder/status.json")
-    eventually(
+    wait_until(
         lambda: "inboxes.photos.outbox" in json.loads(status.read_text())["refused"],
         COMES_SECONDS,
         "the status says so",
@@ -162,7 +162,7 @@ def test_restarts_under_load_lose_nothing_and_pay_nothing_twice(watchfolder: Ins
     for first in range(0, len(dropped), 10):  # each restart finds it at work, however fast it is
         for name, content in dropped[first : first + 10]:
             watchfolder.drop(name, content)
-        eventually(watchfolder.is_at_work, COMES_SECONDS, "at work")
+        wait_until(watchfolder.is_at_work, COMES_SECONDS, "at work")
         watchfolder.systemctl("restart")
     expect_nothing_lost_and_nothing_paid_twice(watchfolder, PICTURES)
 
@@ -172,7 +172,7 @@ def test_a_killed_process_is_started_again_and_goes_on(watchfolder: Installation
     for name, content in PICTURES.items():
         watchfolder.drop(name, content)
     for times in (1, 2):
-        eventually(watchfolder.is_at_work, COMES_SECONDS, "at work")
+        wait_until(watchfolder.is_at_work, COMES_SECONDS, "at work")
         os.kill(watchfolder.process(), signal.SIGKILL)
         await_restart(watchfolder, times)
     expect_nothing_lost_and_nothing_paid_twice(watchfolder, PICTURES)
@@ -186,7 +186,7 @@ def test_a_machine_that_goes_down_at_work_goes_on_when_it_is_back(
         watchfolder.start()
         for name, content in PICTURES.items():
             watchfolder.drop(name, content)
-        eventually(watchfolder.is_at_work, COMES_SECONDS, "at work")
+        wait_until(watchfolder.is_at_work, COMES_SECONDS, "at work")
         getattr(watchfolder.machine, end)()
     assert len(watchfolder.delivered()) < len(PICTURES), "all was done before the machine went down"
     with installed(program, disks, sandbox) as watchfolder:
@@ -212,11 +212,11 @@ def test_the_watchdog_leaves_an_idle_process_alone_also_when_one_share_is_dead(w
         expect_it_works(watchfolder)
         words = "Not available: nas (a folder does not answer). It goes on by itself when the folders are back; "
         words += "0 waiting, 0 in progress, 0 deferred; since the start 1 delivered, 0 quarantined"
-        eventually(lambda: watchfolder.facts()["StatusText"] == words, COMES_SECONDS, words)
+        wait_until(lambda: watchfolder.facts()["StatusText"] == words, COMES_SECONDS, words)
     facts = watchfolder.facts()
     assert (facts["MainPID"], facts["ActiveState"], facts["NRestarts"]) == (before, "active", "0")
     back = "0 waiting, 0 in progress, 0 deferred; since the start 1 delivered, 0 quarantined"
-    eventually(lambda: watchfolder.facts()["StatusText"] == back, COMES_SECONDS, back)
+    wait_until(lambda: watchfolder.facts()["StatusText"] == back, COMES_SECONDS, back)
 
 
 def test_a_dead_share_delays_neither_the_start_nor_the_stop_for_long(watchfolder: Installation) -> None:
@@ -236,7 +236,7 @@ def test_a_reload_that_a_dead_share_holds_up_ends_in_a_new_process(watchfolder: 
     watchfolder.add_dropin("patient", "[Service]\nWatchdogSec=60\n")  # the reload waits for the share, 20 s at most
     watchfolder.start()
     with hung_share(watchfolder.machine, "/mnt/nas"):
-        eventually(lambda: "nas" in watchfolder.facts()["StatusText"], COMES_SECONDS, "the share is missed")
+        wait_until(lambda: "nas" in watchfolder.facts()["StatusText"], COMES_SECONDS, "the share is missed")
         watchfolder.config["transfers"] = 2
         watchfolder.write_config()
         watchfolder.systemctl("reload", check=False)
@@ -261,9 +261,9 @@ def test_a_second_instance_is_tried_again_until_the_first_is_gone(watchfolder: I
     with watchfolder.machine.path("/var/lib/watchfolder/lock").open("r+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         watchfolder.systemctl("start", check=False)
-        eventually(lambda: int(watchfolder.facts()["NRestarts"]) >= 2, COMES_SECONDS, "tried again and again")
+        wait_until(lambda: int(watchfolder.facts()["NRestarts"]) >= 2, COMES_SECONDS, "tried again and again")
         assert watchfolder.facts()["ExecMainStatus"] in {"0", "69"}  # 0: the next try is under way
-    eventually(lambda: watchfolder.facts()["ActiveState"] == "active", COMES_SECONDS, "the lock is free")
+    wait_until(lambda: watchfolder.facts()["ActiveState"] == "active", COMES_SECONDS, "the lock is free")
     expect_it_works(watchfolder)
 
 
@@ -277,7 +277,7 @@ def test_a_call_that_hangs_does_not_hold_up_the_stop(watchfolder: Installation, 
     watchfolder.sandbox.faults.add(operation, fault, seconds=120)
     watchfolder.start()
     watchfolder.drop("meadow.jpg", PICTURE)
-    eventually(lambda: watchfolder.sandbox.requests_by_operation().get(operation), COMES_SECONDS, f"{operation} hangs")
+    wait_until(lambda: watchfolder.sandbox.requests_by_operation().get(operation), COMES_SECONDS, f"{operation} hangs")
     expect_a_stop_within(watchfolder, 29)
     watchfolder.start()
     expect_nothing_lost_and_nothing_paid_twice(watchfolder, {"meadow.jpg": PICTURE})

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from debian_root import eventually
 from installation import COMES_SECONDS, DROPINS, UNIT, Installation, picture, program, sandbox
 from machine import Machine
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 
@@ -96,7 +96,7 @@ def share(tmp_path: Path) -> Iterator[Path]:
     command = ["sshfs", "-f", f"nas:{far}", str(near), "-o", f"ssh_command={login},allow_other"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as server:
         try:
-            eventually(near.is_mount, COMES_SECONDS, "mounted")
+            wait_until(near.is_mount, COMES_SECONDS, "mounted")
             yield near
         finally:
             server.kill()

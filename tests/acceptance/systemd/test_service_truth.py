@@ -6,10 +6,10 @@ import urllib.request
 from dataclasses import dataclass
 
 import pytest
-from debian_root import eventually
 from free_ports import free_port
 from installation import DROPINS, Installation, disks, picture, program, sandbox, watchfolder
 from telling import AS_ROOT, SECONDS, Teller, flat
+from waiting import wait_until
 
 from watchfolder.report.conditions import ConditionKind, told
 
@@ -75,13 +75,13 @@ def _a_slip(machine: UnderSystemd, teller: Teller) -> None:
     machine.configure(settle_seconds="soon")
     with pytest.raises(AssertionError, match="failed"):
         machine.type("systemctl reload watchfolder")
-    eventually(lambda: teller.conditions(ConditionKind.CONFIGURATION_REFUSED), SECONDS, "it is refused")
+    wait_until(lambda: teller.conditions(ConditionKind.CONFIGURATION_REFUSED), SECONDS, "it is refused")
     (found,) = teller.conditions(ConditionKind.CONFIGURATION_REFUSED)
     sentence = told([found])
     assert "settle_seconds" in sentence
     assert sentence in flat(machine.fetched("/healthz"))
     assert sentence in teller.page()
-    eventually(lambda: sentence in machine.others()[0], SECONDS, "systemd says so")
+    wait_until(lambda: sentence in machine.others()[0], SECONDS, "systemd says so")
     assert "runs on with the configuration before this one" in machine.type("watchfolder status || true")
     assert "config.refused" in machine.log()
     machine.configure(settle_seconds=0.3)
@@ -117,7 +117,7 @@ def _a_moved_state(machine: UnderSystemd, teller: Teller) -> None:
     with pytest.raises(AssertionError, match="failed"):
         machine.type("systemctl reload watchfolder")
     assert "to move it, stop watchfolder" in machine.type("watchfolder status 2>&1 || true")
-    eventually(lambda: "to move it, stop" in teller.page(), SECONDS, "the page says so")
+    wait_until(lambda: "to move it, stop" in teller.page(), SECONDS, "the page says so")
     elsewhere, state = "/var/lib/elsewhere", "/var/lib/watchfolder"
     machine.type(f"systemctl stop watchfolder && cp -a {state} {elsewhere} && rm -rf {state}/*")  # it is a mount here
     (told,) = re.findall("FAIL state_dir: .*; to let it, as root: (.*)", machine.type("watchfolder check || true"))
