@@ -25,7 +25,8 @@ _BLANK = b" " * (64 * 1024)
 _JSON = "application/json"
 _PAGE = "<html><head><title>Sandbox gateway</title></head><body><h1>Please sign in</h1></body></html>"
 _LOOK_SECONDS = 0.05  # how soon a fault that waits notices that its client has gone, or that the sandbox cut it off
-TRAP = "/_sandbox/trap"  # nobody should follow a redirect to it
+ADMIN = "/_sandbox/"  # where another process asks for faults, the record and a new beginning
+TRAP = f"{ADMIN}trap"  # nobody should follow a redirect to it
 
 PUSH = "push"  # the one thing that the service does by itself: it tells of the end of an order
 PUSH_ACTIONS = ("duplicate", "late", "never", "wrong_signature")

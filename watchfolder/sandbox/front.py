@@ -1,14 +1,14 @@
-"""What every request passes first: its record and the fault in store for it; and the admin endpoints beside them."""
+"""What every request passes first: its record and the fault in store for it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-from flask import Flask, jsonify, request
+from flask import Flask
 from werkzeug.exceptions import HTTPException
 
-from watchfolder.sandbox.api import Route, answer, operation_of
-from watchfolder.sandbox.faults import TRAP, Faults, FaultyCall
+from watchfolder.sandbox.api import operation_of
+from watchfolder.sandbox.faults import ADMIN, TRAP, Faults, FaultyCall
 from watchfolder.sandbox.orders import now
 from watchfolder.sandbox.state import RequestRecord, SandboxState
 from watchfolder.sandbox.storage import Storage
@@ -16,8 +16,6 @@ from watchfolder.sandbox.waitress_door import ClientDisconnected, channel_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-_ADMIN = "/_sandbox/"
 
 
 class Front:
@@ -30,7 +28,7 @@ class Front:
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         environ["sandbox.is_chunked"] = channel_of(environ).requests[0].chunked
         call = FaultyCall(self._app, environ, self._storage, self._state)
-        if call.path.startswith(_ADMIN) and call.path != TRAP:
+        if call.path.startswith(ADMIN) and call.path != TRAP:
             return call.work()(environ, start_response)
         operation = self._operation(environ)
         record = RequestRecord(operation, now(), str(environ["REQUEST_METHOD"]), call.path)
@@ -52,34 +50,3 @@ class Front:
             return operation_of(cast("str", self._app.url_map.bind_to_environ(environ).match()[0]))
         except HTTPException:
             return "unknown"
-
-
-def admin_routes(
-    clear: Callable[[], None], record: Callable[[], Mapping[str, object]], faults: Faults, state: SandboxState
-) -> list[Route]:
-    """Faults, records and a new beginning, for whom another process asks."""
-
-    def add_faults() -> Any:  # noqa: ANN401 - Flask's own word for what a view may answer
-        body = request.get_json(force=True)
-        try:
-            for fault in body if isinstance(body, list) else [body]:
-                faults.add(**fault)
-        except (TypeError, ValueError) as fault:
-            return {"error": str(fault)}, 400
-        return {}
-
-    def forget() -> Any:  # noqa: ANN401 - as above
-        clear()
-        return {}
-
-    def follow() -> Any:  # noqa: ANN401 - as above
-        key = " and the API key was sent along" if "Authorization" in request.headers else ""
-        state.note(f"{request.method}: a redirect was followed{key}")
-        return answer(None)
-
-    return [
-        ("POST", f"{_ADMIN}faults", "admin", add_faults),
-        ("GET", f"{_ADMIN}record", "admin", lambda: jsonify(record())),
-        ("POST", f"{_ADMIN}reset", "admin", forget),
-        *((method, TRAP, "trap", follow) for method in ("GET", "POST", "PUT")),
-    ]

@@ -12,14 +12,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from flask import Flask, request
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from watchfolder.sandbox.ai_detection import AiDetection
-from watchfolder.sandbox.api import Api
+from watchfolder.sandbox.api import Api, answer
 from watchfolder.sandbox.courier import Courier, PushRecord
-from watchfolder.sandbox.faults import Faults
-from watchfolder.sandbox.front import Front, admin_routes
+from watchfolder.sandbox.faults import ADMIN, TRAP, Faults
+from watchfolder.sandbox.front import Front
 from watchfolder.sandbox.options import KEY, TEST_KEY, Options
 from watchfolder.sandbox.orders import OrderType, SandboxOrder, now
 from watchfolder.sandbox.product import AntiAi
@@ -96,7 +96,10 @@ class Sandbox(Options):
             *WebhookCalls(self._api, self._courier).routes(),
             *Uploads(self._state, self._storage, self._folder).routes(),
             *self._storage.routes(),
-            *admin_routes(self.clear, self.record, self.faults, self._state),
+            ("POST", f"{ADMIN}faults", "admin", self._add_faults),
+            ("GET", f"{ADMIN}record", "admin", self.record),
+            ("POST", f"{ADMIN}reset", "admin", self._forget_all),
+            *((method, TRAP, "trap", self._follow) for method in ("GET", "POST", "PUT")),
         ]
         for method, path, operation, view in routes:
             endpoint = f"{operation} {method} {path}"
@@ -107,9 +110,27 @@ class Sandbox(Options):
         app.register_error_handler(HTTPException, self._refuse_unknown)
         return app
 
-    def _refuse_unknown(self, answer: HTTPException) -> HTTPException:
-        self._state.note(f"{request.method} {request.path}: {answer.code} {answer.name}")
-        return answer
+    def _add_faults(self) -> tuple[dict[str, str], int]:
+        body = request.get_json(force=True)
+        try:
+            for fault in body if isinstance(body, list) else [body]:
+                self.faults.add(**fault)
+        except (TypeError, ValueError) as error:
+            return {"error": str(error)}, 400
+        return {}, 200
+
+    def _forget_all(self) -> dict[str, str]:
+        self.clear()
+        return {}
+
+    def _follow(self) -> Response:
+        key = " and the API key was sent along" if "Authorization" in request.headers else ""
+        self._state.note(f"{request.method}: a redirect was followed{key}")
+        return answer(None)
+
+    def _refuse_unknown(self, refusal: HTTPException) -> HTTPException:
+        self._state.note(f"{request.method} {request.path}: {refusal.code} {refusal.name}")
+        return refusal
 
     @property
     def url(self) -> str:
