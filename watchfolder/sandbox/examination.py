@@ -25,8 +25,6 @@ _MODES: Mapping[str, tuple[str, ...]] = {
     "TIFF": ("1", "L", "RGB"),
 }
 
-_FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "image/tiff": "TIFF", "image/bmp": "BMP"}
-
 _Data = bytes  # or a file mapped into memory
 
 _BEGINNINGS = (
@@ -120,10 +118,8 @@ def flaw_of(path: Path, media_type: str) -> str:
         kind = format_of(cast("bytes", data))
         is_whole = _is_all_there(kind, cast("bytes", data))
         needs_no_decoder = is_whole and _is_all_known(kind, cast("bytes", data))
-    if kind != _FORMATS.get(media_type):
+    if not kind or media_type != f"image/{kind.lower()}":
         return f"the bytes are {kind or 'no picture'}, the Content-Type says {media_type!r}"
-    if kind == "PNG" and is_whole:  # each chunk has its checksum: there is nothing to add
-        return ""
     if kind in ("PNG", "JPEG") and not is_whole:
         return "the bytes are no whole picture: no end, or a chunk that is not what its checksum says"
     return "" if needs_no_decoder else _flaw_of_pixels(path, is_whole=is_whole)
@@ -163,11 +159,12 @@ def _is_all_there(kind: str, data: _Data) -> bool:
 def _is_all_known(kind: str, data: _Data) -> bool:
     """Does decoding tell nothing more of what `_is_all_there`? Then a decoder that refuses it lacks something.
 
-    So it is with the pixels of a BMP that are not coded, and with strips of WebP, each of which says its length.
+    So it is with the chunks of a PNG, each of which has its checksum, with the pixels of a BMP that are not coded, and
+    with strips of WebP, each of which says its length.
     """
     if kind == "BMP":
         return _bmp_mode(data) in _UNCOMPRESSED
-    return kind == "TIFF" and _read_tiff(data).get(_CODING) == _WEBP_IN_TIFF
+    return kind == "PNG" or (kind == "TIFF" and _read_tiff(data).get(_CODING) == _WEBP_IN_TIFF)
 
 
 def _jpeg(data: _Data) -> bool:
