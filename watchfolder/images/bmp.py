@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from watchfolder.images.source import Incomplete, Lack, Source
 
-_FILE_HEADER_BYTES = 14
+FILE_HEADER_BYTES = 14
 _OS2_HEADER_BYTES = 12
 _PLAIN = frozenset({0, 3, 6})  # pixels as they are, with or without colour masks
 _DEPTHS = frozenset({1, 2, 4, 8, 16, 24, 32, 64})
@@ -13,7 +13,8 @@ _DEPTHS_WHEN_PACKED = _DEPTHS | {0}  # 0: a JPEG or PNG inside
 _WITH_PALETTE = frozenset({1, 2, 4, 8})
 
 
-class _Header(NamedTuple):
+class Header(NamedTuple):
+    length: int  # of itself
     width: int
     height: int  # negative when the first row is the top one
     depth: int  # bits per pixel
@@ -23,11 +24,11 @@ class _Header(NamedTuple):
 
 
 def check(source: Source) -> None:
-    file_bytes, pixels, header_bytes = struct.unpack("<2xI4xII", source.read(0, _FILE_HEADER_BYTES + 4))
-    header = _read(source, header_bytes)
-    start = pixels
-    if pixels <= _FILE_HEADER_BYTES + header_bytes:  # some writers name no place, or leave the palette out of it
-        start = _FILE_HEADER_BYTES + header_bytes + _size_of_palette(header, header_bytes)
+    file_bytes, start = struct.unpack("<2xI4xI", source.read(0, FILE_HEADER_BYTES))
+    header = read_header(source)
+    palette = FILE_HEADER_BYTES + header.length
+    if start <= palette:  # some writers name no place, or leave the palette out of it
+        start = palette + size_of_palette(header)
     if header.compression in _PLAIN:
         row_bits = header.width * header.depth
         stride = (row_bits + 31) // 32 * 4
@@ -43,19 +44,18 @@ def check(source: Source) -> None:
     source.check_end(written_end)
 
 
-def _size_of_palette(header: _Header, header_bytes: int) -> int:
+def size_of_palette(header: Header) -> int:
     if header.depth not in _WITH_PALETTE:
         return 0
-    if header_bytes == _OS2_HEADER_BYTES:
+    if header.length == _OS2_HEADER_BYTES:
         return 3 << header.depth
     return 4 * min(header.colours or 1 << header.depth, 1 << header.depth)
 
 
-def _read(source: Source, header_bytes: int) -> _Header:
-    if header_bytes == _OS2_HEADER_BYTES:
-        header = _Header(*struct.unpack("<HH2xH", source.read(_FILE_HEADER_BYTES + 4, 8)))
-    else:
-        header = _Header(*struct.unpack("<ii2xHII8xI", source.read(_FILE_HEADER_BYTES + 4, 32)))
+def read_header(source: Source) -> Header:
+    (length,) = struct.unpack("<I", source.read(FILE_HEADER_BYTES, 4))
+    form = "<HH2xH" if length == _OS2_HEADER_BYTES else "<ii2xHII8xI"
+    header = Header(length, *struct.unpack(form, source.read(FILE_HEADER_BYTES + 4, struct.calcsize(form))))
     depths = _DEPTHS if header.compression in _PLAIN else _DEPTHS_WHEN_PACKED
     if header.width <= 0 or header.height == 0 or header.depth not in depths:
         raise Incomplete(Lack.DAMAGED)

@@ -42,7 +42,7 @@ def _find_end(source: Source, start: int, limit: int, announced: behind.Announce
     """
     position, marker, has_scan = start + 2, _SOI, False
     while True:
-        before, (marker, position) = position, _next_marker(source, position, limit, is_scan=marker == _SOS)
+        before, (marker, position) = position, next_marker(source, position, limit, is_scan=marker == _SOS)
         if source.has_hole(before, position):
             raise Incomplete(Lack.UNWRITTEN)
         if marker == _EOI and has_scan:
@@ -66,7 +66,7 @@ def _check_segment(source: Source, marker: int, start: int, length: int, announc
         announced.note(source, start + 2, length - 2)
 
 
-def _next_marker(source: Source, position: int, limit: int, *, is_scan: bool) -> tuple[int, int]:
+def next_marker(source: Source, position: int, limit: int, *, is_scan: bool) -> tuple[int, int]:
     """Return the next marker at or after `position` and the offset behind it; marker 0 where there is none."""
     length, zeros = _PEEK, 0
     while position + 1 < limit and zeros < ZEROS_AT_MOST:

@@ -7,14 +7,11 @@ import struct
 from collections.abc import Callable
 from enum import StrEnum
 
-from watchfolder.images import tiff
+from watchfolder.images import bmp, jpeg, tiff
 from watchfolder.images.formats import Format
 from watchfolder.images.source import BYTES_AT_MOST, Incomplete, ReadAt, Source
 
 _MOST_PARTS = 500  # of a file, before its pixels
-_BMP_FILE_HEADER_BYTES = 14
-_BMP_HEADER_BYTES = 34
-_BMP_COLOURS = 46  # where it says how many the palette has
 _PLAIN_BITMAPS = frozenset({1, 8, 24})  # bits a pixel
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _TIFF_PALETTE, _TIFF_CMYK = 3, 5  # values of COLOURS
@@ -61,16 +58,11 @@ def _of_png(source: Source) -> Mode | None:
 def _of_jpeg(source: Source) -> Mode | None:
     at = 2
     for _ in range(_MOST_PARTS):
-        start, marker, length = struct.unpack(">BBH", source.read(at, 4))
-        if start != 0xFF:  # noqa: PLR2004 - what every marker begins with
-            return None
-        if marker == 0xFF:  # noqa: PLR2004 - filled up
-            at += 1
-        elif marker in _START_OF_FRAME:
-            depth, components = source.read(at + 4, 1)[0], source.read(at + 9, 1)[0]
+        marker, at = jpeg.next_marker(source, at, source.size, is_scan=False)
+        length, depth, components = struct.unpack(">HB4xB", source.read(at, 8))
+        if marker in _START_OF_FRAME:
             return Mode.DEEP if depth > 8 else Mode.CMYK if components == 4 else None  # noqa: PLR2004 - bits, channels
-        else:
-            at += 2 + length
+        at += length
     return None
 
 
@@ -80,18 +72,17 @@ def _of_webp(source: Source) -> Mode | None:
 
 
 def _of_bmp(source: Source) -> Mode | None:
-    header, depth, packing = struct.unpack_from("<I10xHI", source.read(0, _BMP_HEADER_BYTES), 14)
-    if header < 40:  # noqa: PLR2004 - bytes: of OS/2, which knows no packing
+    header = bmp.read_header(source)
+    if header.length < 40:  # noqa: PLR2004 - bytes: of OS/2, which knows no packing
         return None
-    if depth not in _PLAIN_BITMAPS or packing:
+    if header.depth not in _PLAIN_BITMAPS or header.compression:
         return Mode.PACKED
-    return Mode.PALETTE if depth <= 8 and _has_palette(source, header, depth) else None  # noqa: PLR2004 - bits
+    return Mode.PALETTE if _has_palette(source, header) else None
 
 
-def _has_palette(source: Source, header: int, depth: int) -> bool:
+def _has_palette(source: Source, header: bmp.Header) -> bool:
     """Has a BMP a palette with anything but greys in it?"""
-    (said,) = struct.unpack("<I", source.read(_BMP_COLOURS, 4))
-    palette = source.read(_BMP_FILE_HEADER_BYTES + header, 4 * min(said or 1 << depth, 1 << depth))
+    palette = source.read(bmp.FILE_HEADER_BYTES + header.length, bmp.size_of_palette(header))
     return any(blue != green or green != red for blue, green, red, _ in struct.iter_unpack("4B", palette))
 
 
