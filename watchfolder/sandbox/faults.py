@@ -143,10 +143,10 @@ class Faults:
     def take(self, operation: str, path: str = "") -> PlannedFault | None:
         with self._lock:
             due = [fault for fault in self._faults if fault.is_due(operation, path)]
-            for fault in due[:1]:
-                fault.befallen += 1
-                return fault
-        return None
+            if not due:
+                return None
+            due[0].befallen += 1
+            return due[0]
 
 
 def _answer(fault: PlannedFault, _call: FaultyCall) -> Response:

@@ -16,7 +16,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from watchfolder.sandbox.ai_detection import AiDetection
-from watchfolder.sandbox.api import Api, answer
+from watchfolder.sandbox.api import Api, Route, answer
 from watchfolder.sandbox.courier import Courier, PushRecord
 from watchfolder.sandbox.faults import ADMIN, TRAP, Faults
 from watchfolder.sandbox.front import Front
@@ -89,7 +89,7 @@ class Sandbox(Options):
 
     def _app(self) -> Flask:
         app = Flask("watchfolder.sandbox", static_folder=None)
-        routes = [
+        routes: list[Route] = [
             *(route for product in self._products.values() for route in product.routes()),
             *Reads(self._api, self._storage, self._products).routes(),
             *Reports(self._api, self._storage, self._products).routes(),

@@ -93,9 +93,9 @@ class PresignedLinks:
         if sin:
             self.note(sin)
             raise StorageRefusal(403, "SignatureDoesNotMatch", "The request signature does not match.")
-        self.refuse_expired(datetime.strptime(date, _INSTANT).replace(tzinfo=UTC), float(expires))
+        self.refuse_ended(datetime.strptime(date, _INSTANT).replace(tzinfo=UTC), float(expires))
 
-    def refuse_expired(self, given_at: datetime, seconds: float) -> None:
+    def refuse_ended(self, given_at: datetime, seconds: float) -> None:
         if given_at < self.valid_since or now() > given_at + timedelta(seconds=seconds):
             raise StorageRefusal(403, "AccessDenied", "Request has expired")
 
@@ -187,14 +187,11 @@ class Storage:
             file.failure = "WATERMARK_FILE_SIZE_UNSUPPORTED" if is_embed else "PROCESSING_ERROR"
 
     def file_of_link(self, path: str) -> InputFile | None:
+        """Return the file whose result lies at this path."""
         *_, kind, order_id, number, _ = path.split("/")
         with self._state.lock:
             order = self._state.orders.get(order_id)
-            if order is not None and kind == "input":
-                return order.files[int(number)]
-            if order is not None and kind == "output":
-                return order.outputs[int(number)].file
-        return None
+        return order.outputs[int(number)].file if order is not None and kind == "output" else None
 
     def order(self, order_id: str) -> SandboxOrder:
         with self._state.lock:

@@ -53,7 +53,7 @@ class Uploads:
         if token not in self._storage.test_uploads:
             raise StorageRefusal(403, "AccessDenied", "Access Denied")
         order_id, number, given_at = self._storage.test_uploads[token]
-        self._links.refuse_expired(given_at, self._state.options.link_seconds)
+        self._links.refuse_ended(given_at, self._state.options.link_seconds)
         order = self._storage.order(order_id)
         if (request.content_length or 0) > _TEST_UPLOAD_BYTES:
             raise ApiRefusal(413, "TEST_UPLOAD_TOO_LARGE")
