@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from made_orders import made_file, made_order
 
 from watchfolder.clock import Moment
-from watchfolder.order import Order, OrderFile, State
+from watchfolder.order import State
 from watchfolder.sandbox.pictures import FORMATS, sample
 from watchfolder.services import named
 from watchfolder.services.anti_ai import ANTI_AI
@@ -39,20 +40,9 @@ def answers() -> list[bytes]:
 
 def entries() -> list[bytes]:
     key = "00000000-0000-4000-8000-000000000001"
-    file = OrderFile(name="a/b \udcff.jpg", sent_name="b.jpg", media_type="image/jpeg", size=9, mtime_ns=1)
     body = ANTI_AI.body(key, [named("b.jpg")], {"strength": "high"})
     times = {State.CLAIMING: Moment(at=datetime(2026, 1, 1, tzinfo=UTC))}
-    order = Order(
-        key=key,
-        confirm_key=key,
-        inbox="photos",
-        mode="live",
-        service="anti-ai",
-        options={"strength": "high"},
-        body=body,
-        files=(file,),
-        times=times,
-    )
+    order = made_order(made_file("a/b \udcff.jpg", sent_name="b.jpg"), key=key, body=body, times=times)
     return [order.model_dump_json().encode()]
 
 

@@ -147,6 +147,14 @@ class Shop:
                 beat_again = time.monotonic() + HANG_SECONDS
             time.sleep(0.005)
 
+    def beat_until(self, is_so: Callable[[], object], *, takes: bool = True) -> None:
+        """Beat until it is so, as `work` does; but what hangs goes on hanging, and nothing is waited for."""
+        deadline = time.monotonic() + 20
+        while not is_so():
+            assert time.monotonic() < deadline, [(order.inbox, str(order.state)) for order in self.orders()]
+            self.beat(takes=takes)
+            time.sleep(0.005)
+
     def rest(self) -> None:
         deadline = time.monotonic() + 20
         while self.pipeline.running():

@@ -50,25 +50,17 @@ def test_a_failed_order_is_due_in_time_though_the_clock_is_put_right(begin: Open
 
 
 @JUMPS
-def test_a_failed_order_is_due_in_time_in_the_next_life_as_well(begin: Open, jump: float) -> None:
+@pytest.mark.parametrize(("begins", "seconds"), [("restart", 40.0), ("reboot", 75 * 60.0)])  # after the longest wait
+def test_a_failed_order_is_due_in_the_next_life_and_in_the_next_boot(
+    begin: Open, jump: float, begins: str, seconds: float
+) -> None:
     shop, service = begin()
     fail_once(shop, service)
     shop.close()
     shop.clock.set_wall(jump)
-    shop.clock.restart()
+    getattr(shop.clock, begins)()
     shop.open()
-    assert_delivered_soon(shop, service, seconds=40.0)
-
-
-@JUMPS
-def test_a_failed_order_is_due_after_the_longest_wait_in_the_next_boot(begin: Open, jump: float) -> None:
-    shop, service = begin()
-    fail_once(shop, service)
-    shop.close()
-    shop.clock.set_wall(jump)
-    shop.clock.reboot()
-    shop.open()
-    assert_delivered_soon(shop, service, seconds=75 * 60.0)
+    assert_delivered_soon(shop, service, seconds=seconds)
 
 
 def test_what_was_put_off_is_due_when_the_machine_wakes(begin: Open) -> None:

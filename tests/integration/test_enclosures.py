@@ -189,16 +189,6 @@ def pass_a_minute(shop: Shop) -> bool:
     return False
 
 
-def test_a_report_that_has_failed_once_comes_at_the_second_try(begin: Open) -> None:
-    shop, service = begin(report="always")
-    service.faults.add("report", "fail")
-    shop.drop("a.jpg")
-    shop.work(lambda: any(order.failures for order in shop.orders()))
-    shop.pass_time(60)
-    shop.to_the_end()
-    assert outbox(shop) == ["a.jpg.report.en-US.pdf"]
-
-
 @pytest.mark.parametrize(
     ("status", "code", "is_over"),
     [
@@ -231,20 +221,21 @@ def test_what_is_said_of_a_report_is_no_word_on_anything_else(
     assert "b.jpg.report.en-US.pdf" in shop.files("outbox")
 
 
-def test_a_link_to_a_report_that_is_refused_is_made_anew(begin: Open) -> None:
+@pytest.mark.parametrize(
+    ("operation", "fault", "facts"),
+    [
+        ("report", "fail", {}),
+        ("fetch", "answer", {"status": 403, "code": "AccessDenied"}),  # its link is made anew
+        ("fetch", "truncated", {}),
+        ("fetch", "html", {}),
+        ("fetch", "another_picture", {}),
+    ],
+)
+def test_only_a_whole_report_is_delivered_and_it_comes_at_the_second_try(
+    begin: Open, operation: str, fault: str, facts: dict[str, Any]
+) -> None:
     shop, service = begin(report="always")
-    service.faults.add("fetch", "answer", status=403, code="AccessDenied")
-    shop.drop("a.jpg")
-    shop.work(lambda: any(order.failures for order in shop.orders()))
-    shop.pass_time(60)
-    shop.to_the_end()
-    assert outbox(shop) == ["a.jpg.report.en-US.pdf"]
-
-
-@pytest.mark.parametrize("fault", ["truncated", "html", "another_picture"])
-def test_what_is_no_whole_report_is_delivered_to_nobody(begin: Open, fault: str) -> None:
-    shop, service = begin(report="always")
-    service.faults.add("fetch", fault)
+    service.faults.add(operation, fault, **facts)
     shop.drop("a.jpg")
     shop.work(lambda: any(order.failures for order in shop.orders()))
     assert outbox(shop) == []

@@ -12,13 +12,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from made_orders import made_file, made_order
 from played_clock import PlayedClock
 
 from watchfolder import disk, state_file
 from watchfolder.disk import Place
 from watchfolder.errors import ConfigError, FolderFault, InstanceLocked
 from watchfolder.journal import ForbiddenTransitionError, Journal, read_orders
-from watchfolder.order import TRANSITIONS, Order, OrderFile, State, Why, read_order
+from watchfolder.order import TRANSITIONS, Order, State, Why, read_order
 from watchfolder.report.status import LastWord, running
 from watchfolder.snapshot import FILE, Snapshot
 
@@ -57,16 +58,7 @@ def journal(opened: Callable[[], Journal]) -> Journal:
 
 
 def an_order(name: str = "sub/a.jpg") -> Order:
-    return Order(
-        key=str(uuid.uuid4()),
-        confirm_key=str(uuid.uuid4()),
-        inbox="photos",
-        mode="live",
-        service="anti-ai",
-        options={"strength": "high"},
-        body="{}",
-        files=(OrderFile(name=name, sent_name="a.jpg", media_type="image/jpeg", size=3, mtime_ns=1),),
-    )
+    return made_order(made_file(name))
 
 
 def brought_to(journal: Journal, *states: State, **facts: object) -> Order:

@@ -362,23 +362,8 @@ def test_a_claim_that_got_half_way_leaves_no_empty_folder(begin: Open) -> None:
 # --- nothing twice
 
 
-def test_what_was_uploaded_before_a_death_is_not_sent_again(begin: Open) -> None:
-    shop, service = begin(api={"reads": "v3"})
-    service.faults.add("upload", "answer", nth=5, times=None, status=503)
-    good = pour(shop, 12)
-    shop.work(lambda: shop.orders() and shop.orders()[0].failures)
-    sent = sum(file.is_uploaded for file in shop.order().files)
-    assert sent == 4
-    service.faults.clear()
-    before = calls(service, "upload")
-    shop.live_again()
-    shop.pass_time(120)
-    shop.to_the_end()
-    assert shop.files("outbox") == good
-    assert calls(service, "upload") - before == 12 - sent
-
-
-def test_an_upload_not_yet_journalled_before_a_death_is_not_repeated(begin: Open) -> None:
+@pytest.mark.parametrize("is_journalled", [True, False])
+def test_what_was_uploaded_before_a_death_is_not_sent_again(begin: Open, *, is_journalled: bool) -> None:
     shop, service = begin(api={"reads": "v3"})
     service.faults.add("upload", "answer", nth=5, times=None, status=503)
     good = pour(shop, 12)
@@ -386,8 +371,8 @@ def test_an_upload_not_yet_journalled_before_a_death_is_not_repeated(begin: Open
     order = shop.order()
     sent = sum(file.is_uploaded for file in order.files)
     assert sent == 4
-    forgotten = tuple(file.having(is_uploaded=False, sha256=None) for file in order.files)
-    shop.journal.note(order, files=forgotten)
+    if not is_journalled:
+        shop.journal.note(order, files=tuple(file.having(is_uploaded=False, sha256=None) for file in order.files))
     service.faults.clear()
     before = calls(service, "upload")
     shop.live_again()

@@ -222,24 +222,19 @@ def test_an_order_that_a_worker_took_further_is_not_begun_from_an_old_page(begin
 # --- links
 
 
-def test_upload_links_that_ran_out_are_asked_for_again(begin: Open) -> None:
+@pytest.mark.parametrize(
+    "end_links",
+    [lambda _, service: service.end_links(), lambda shop, _: shop.live_again()],
+    ids=["they ran out", "a restart"],
+)
+def test_upload_links_that_are_gone_are_asked_for_again(
+    begin: Open, end_links: Callable[[Shop, Sandbox], object]
+) -> None:
     shop, service = begin()
     service.faults.add("upload", "reset_before")
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CREATED) and shop.order().failures)
-    service.end_links()
-    shop.pass_time(60)
-    shop.to_the_end()
-    assert_delivered_once(shop, service, "a.jpg")
-    assert calls(service, "refresh") == 1
-
-
-def test_upload_links_are_asked_for_again_after_a_restart(begin: Open) -> None:
-    shop, service = begin()
-    service.faults.add("upload", "reset_before")
-    shop.drop("a.jpg")
-    shop.work(lambda: shop.has(State.CREATED) and shop.order().failures)
-    shop.live_again()
+    end_links(shop, service)
     shop.pass_time(60)
     shop.to_the_end()
     assert_delivered_once(shop, service, "a.jpg")

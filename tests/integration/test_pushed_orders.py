@@ -69,11 +69,7 @@ def test_a_push_for_a_picture_that_failed_is_looked_after(shop: Shop, sandbox: S
 def test_a_push_that_is_quicker_than_the_confirm_s_answer_is_not_lost(shop: Shop, sandbox: Sandbox) -> None:
     sandbox.faults.add("confirm", "hang_after", seconds=0.5)
     shop.drop("a.jpg")
-    deadline = time.monotonic() + 20
-    while not any(order.is_confirmed for order in sandbox.orders.values()):
-        assert time.monotonic() < deadline
-        shop.beat()
-        time.sleep(0.005)
+    shop.beat_until(lambda: any(order.is_confirmed for order in sandbox.orders.values()))
     assert shop.order().state is State.UPLOADED  # its answer is not there yet
     push(shop, shop.order().order_id)
     shop.beat()

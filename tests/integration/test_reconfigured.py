@@ -125,40 +125,12 @@ class _Killed(BaseException):
     """The process ends here."""
 
 
-@pytest.mark.parametrize("is_of_another_disk", [False, True])
-@pytest.mark.parametrize("moves", [0, 1])
-def test_a_death_amid_that_move_loses_nothing(
-    begin: Open, monkeypatch: pytest.MonkeyPatch, moves: int, *, is_of_another_disk: bool
-) -> None:
-    shop, service = begin()
-    begin_order(shop, service, State.CONFIRMED)
+def die_moving(shop: Shop, monkeypatch: pytest.MonkeyPatch, moves: int) -> None:
+    """End a life amid the move of an order's files, after so many of them."""
     move, made = disk.move, list[Place]()
 
     def dying_move(source: Place, target: Place, **rest: Any) -> None:  # noqa: ANN401 - whatever it takes
         if len(made) == moves:
-            raise _Killed
-        made.append(target)
-        move(source, target, **rest)
-
-    with tmpfs(shop.folder("elsewhere")) if is_of_another_disk else contextlib.nullcontext():
-        change(shop, **moved(shop, "path"))
-        monkeypatch.setattr(disk, "move", dying_move)
-        with pytest.raises(_Killed):
-            shop.intake.open_again(0.0)
-        monkeypatch.undo()
-        shop.live_again()
-        shop.pass_time(3600)
-        shop.to_the_end()
-        assert_home(shop, service)
-
-
-def test_half_a_move_is_waited_for_where_the_other_half_is_away(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    shop, service = begin()
-    begin_order(shop, service, State.CONFIRMED)
-    move, made = disk.move, list[Place]()
-
-    def dying_move(source: Place, target: Place, **rest: Any) -> None:  # noqa: ANN401 - whatever it takes
-        if made:
             raise _Killed
         made.append(target)
         move(source, target, **rest)
@@ -168,6 +140,27 @@ def test_half_a_move_is_waited_for_where_the_other_half_is_away(begin: Open, mon
     with pytest.raises(_Killed):
         shop.intake.open_again(0.0)
     monkeypatch.undo()
+
+
+@pytest.mark.parametrize("is_of_another_disk", [False, True])
+@pytest.mark.parametrize("moves", [0, 1])
+def test_a_death_amid_that_move_loses_nothing(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, moves: int, *, is_of_another_disk: bool
+) -> None:
+    shop, service = begin()
+    begin_order(shop, service, State.CONFIRMED)
+    with tmpfs(shop.folder("elsewhere")) if is_of_another_disk else contextlib.nullcontext():
+        die_moving(shop, monkeypatch, moves)
+        shop.live_again()
+        shop.pass_time(3600)
+        shop.to_the_end()
+        assert_home(shop, service)
+
+
+def test_half_a_move_is_waited_for_where_the_other_half_is_away(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, service = begin()
+    begin_order(shop, service, State.CONFIRMED)
+    die_moving(shop, monkeypatch, 1)
     shop.folder("inbox").rename(shop.folder("away"))
     shop.live_again()
     shop.work(lambda: shop.intake.health.fault)

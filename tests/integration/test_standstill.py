@@ -165,23 +165,11 @@ def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Shop, str], None
         hung = threading.Event()
         monkeypatch.setattr(shop.folders, "require", wait)
         shop.pass_time(40)  # a suspect is tried once its life has lasted
-        deadline = time.monotonic() + 20
-        while not hung.wait(0.01):
-            assert time.monotonic() < deadline
-            shop.beat(takes=False)
+        shop.beat_until(hung.is_set, takes=False)
         shop.pipeline.runtimes[inbox].health.is_silent = True
 
     yield begin_to
     answers.set()
-
-
-def beat_until(shop: Shop, is_so: Callable[[], object]) -> None:
-    """As `work`, but what hangs goes on hanging."""
-    deadline = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < deadline, [(order.inbox, str(order.state)) for order in shop.orders()]
-        shop.beat()
-        time.sleep(0.005)
 
 
 def put_off(shop: Shop, inbox: str, name: str, content: bytes, service: Sandbox, *, deaths: int) -> Order:
@@ -216,7 +204,7 @@ def test_a_suspect_on_a_hung_share_holds_up_nobody_and_is_not_convicted(
     hang(shop, "a")
     assert os.listdir(shop.folder("state") / "running") == [suspect.key]
     shop.drop("two.jpg", OTHER, inbox="b/inbox")
-    beat_until(shop, lambda: shop.files("b/outbox") == ["two.jpg"])
+    shop.beat_until(lambda: shop.files("b/outbox") == ["two.jpg"])
     assert suspect.key not in os.listdir(shop.folder("state") / "running")
 
 
@@ -228,12 +216,12 @@ def test_a_step_that_hangs_on_a_share_keeps_no_suspect_of_another_inbox_waiting(
     hang(shop, "a")
     service.faults.add("create", "answer", status=503)
     shop.drop("two.jpg", OTHER, inbox="b/inbox")
-    beat_until(shop, lambda: any(order.failures for order in shop.journal.orders("b")))
+    shop.beat_until(lambda: any(order.failures for order in shop.journal.orders("b")))
     (suspect,) = shop.journal.orders("b")
     while shop.pipeline.running() > 1:  # without a beat, in which it would begin anew
         time.sleep(0.005)
     shop.journal.note(suspect, deaths=2, not_before=None)
-    beat_until(shop, lambda: shop.files("b/outbox") == ["two.jpg"])
+    shop.beat_until(lambda: shop.files("b/outbox") == ["two.jpg"])
     assert hung.key not in os.listdir(shop.folder("state") / "running")
 
 

@@ -21,6 +21,7 @@ import pytest
 import requests
 import yaml
 from free_ports import free_port
+from made_orders import made_file, made_order
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from waiting import wait_until
@@ -28,7 +29,7 @@ from waiting import wait_until
 from watchfolder import config
 from watchfolder.config import Config
 from watchfolder.journal import Journal
-from watchfolder.order import Order, OrderFile, Result, State
+from watchfolder.order import Result, State
 from watchfolder.pushes import Pushes
 from watchfolder.report import status as states
 from watchfolder.sandbox.pictures import sample
@@ -99,34 +100,11 @@ class Office:
         (self.root / "outbox" / name).write_bytes(after)
         (self.root / "originals" / name).write_bytes(before)
         digest = hashlib.sha256(after).hexdigest()
-        file = OrderFile(
-            name=name,
-            sent_name="a.jpg",
-            media_type="image/jpeg",
-            size=len(before),
-            mtime_ns=1,
-            sha256=hashlib.sha256(before).hexdigest(),
-            results=(
-                Result(
-                    recipient=recipient,
-                    delivery=name,
-                    delivered_at=datetime.now(UTC),
-                    sha256=digest,
-                    size=len(after),
-                ),
-            ),
+        results = (
+            Result(recipient=recipient, delivery=name, delivered_at=datetime.now(UTC), sha256=digest, size=len(after)),
         )
-        key = f"00000000-0000-4000-8000-{digest[:12]}"
-        order = Order(
-            key=key,
-            confirm_key=key,
-            inbox="photos",
-            mode="live",
-            service="anti-ai",
-            options={"strength": "high"},
-            body="{}",
-            files=(file,),
-        ).having(state=State.COMPLETED)
+        file = made_file(name, size=len(before), sha256=hashlib.sha256(before).hexdigest(), results=results)
+        order = made_order(file, key=f"00000000-0000-4000-8000-{digest[:12]}", state=State.COMPLETED)
         journal = Journal(str(self.root / "state"))
         order = journal.advance(journal.enter(order), State.DELIVERED)
         journal.record(order)

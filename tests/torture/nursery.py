@@ -40,10 +40,6 @@ class Ending:
     error: str = ""
 
 
-class HungError(Exception):
-    """The daemon did not end in time; it has been killed."""
-
-
 class Nursery:
     """The warm process, for as long as the context is entered."""
 

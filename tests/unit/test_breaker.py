@@ -8,17 +8,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from made_orders import made_file, made_order
 from played_clock import PlayedClock
 
 from watchfolder.errors import Blocked, FolderFault, OrderMissing, OrderRetry, Reject, Retry, Scope, SlowDown, Throttled
-from watchfolder.order import STATES, Order, OrderFile, State
+from watchfolder.order import STATES, Order, State
 from watchfolder.pipeline.breaker import Breaker, Fault, Permit
-from watchfolder.services import named
-from watchfolder.services.anti_ai import ANTI_AI
 
 KEY = "00000000-0000-4000-8000-000000000001"
 PARENT = "00000000-0000-4000-8000-000000000002"
-NUMBERS = itertools.count(10)
 REFUSED = Blocked("the key is refused", code="AUTH_TOKEN_INVALID")
 CREDITS = Blocked("no credits", code="USAGE_NOT_ENOUGH", scope=Scope.PURCHASES)
 NOT_OURS = Blocked("another account's", code="ORDER_NOT_OWNER", scope=Scope.ORDER)
@@ -44,22 +42,11 @@ class House:
 
     def order(self, state: State = State.CLAIMED, files: int = 1, **facts: Any) -> Order:  # noqa: ANN401 - an order's
         """Return another order each time, begun now."""
-        file = OrderFile(name="a.jpg", sent_name="a.jpg", media_type="image/jpeg", size=1, mtime_ns=1)
-        body = ANTI_AI.body(KEY, [named("a.jpg")], {"strength": "high"})
-        key = f"00000000-0000-4000-8000-{next(NUMBERS):012}"
-        usual: dict[str, Any] = {
-            "key": key,
-            "confirm_key": KEY,
-            "inbox": "photos",
-            "mode": "live",
-            "service": ANTI_AI_NAME,
-        }
-        usual |= {"options": {"strength": "high"}, "body": body, "files": (file,) * files, "state": state}
         now = self.clock.read()
-        times = {State.CLAIMING: now, State.CLAIMED: now}
+        usual: dict[str, Any] = {"state": state, "times": {State.CLAIMING: now, State.CLAIMED: now}}
         if facts.keys() & {"split_from", "doubted_seconds"}:
             usual["last_success"] = self.breaker.last_success(ANTI_AI_NAME)
-        return Order.model_validate({**usual, "times": times} | facts)
+        return made_order(*[made_file()] * files, **usual | facts)
 
     # --- steps
 

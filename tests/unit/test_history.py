@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from made_orders import made_file, made_order
 from played_clock import PlayedClock
 
 from watchfolder import history
 from watchfolder.history import EndedOrder
 from watchfolder.journal import Journal
-from watchfolder.order import Finding, Order, OrderFile, Result, Role, State, Why
+from watchfolder.order import Finding, Order, Result, Role, State, Why
 
 KEYS = [f"00000000-0000-4000-8000-00000000000{number}" for number in range(4)]
 MIDNIGHT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -23,18 +24,7 @@ def deliver(state_dir: str, key: str, at: datetime, name: str = "a.jpg") -> None
 
 def completed(key: str, name: str) -> Order:
     results = (Result(delivery=name, delivered_at=MIDNIGHT),)
-    file = OrderFile(name=name, sent_name="a.jpg", media_type="image/jpeg", size=3, mtime_ns=1, results=results)
-    return Order(
-        key=key,
-        confirm_key=key,
-        inbox="photos",
-        mode="live",
-        service="anti-ai",
-        options={"strength": "high"},
-        body="{}",
-        files=(file,),
-        state=State.COMPLETED,
-    )
+    return made_order(made_file(name, results=results), key=key, state=State.COMPLETED)
 
 
 @pytest.fixture

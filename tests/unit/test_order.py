@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_orders import made_file, made_order
 from pydantic import TypeAdapter, ValidationError
 
 from watchfolder.clock import Moment
@@ -52,24 +53,6 @@ order waits for its bytes to come back."""
 def drawn() -> set[tuple[str, str]]:
     lines = [line.split(" → ") for line in DIAGRAM.strip().splitlines()]
     return {pair for states in lines for pair in pairwise(states)}
-
-
-def an_order(**facts: object) -> Order:
-    plain: dict[str, object] = {
-        "key": "6f1f0a53-5ad3-4d0e-9a53-0f5b7c7a2f11",
-        "confirm_key": "0b8a6a3e-8c1f-4b3c-8a55-5d1c8f2b9e77",
-        "inbox": "photos",
-        "mode": "live",
-        "service": "anti-ai",
-        "options": {"strength": "high"},
-        "body": "{}",
-        "files": (a_file("a.jpg"),),
-    }
-    return Order.model_validate(plain | facts)
-
-
-def a_file(name: str) -> OrderFile:
-    return OrderFile(name=name, sent_name="a.jpg", media_type="image/jpeg", size=3, mtime_ns=1)
 
 
 def test_the_table_is_the_diagram() -> None:
@@ -127,14 +110,14 @@ def test_a_name_of_any_bytes_comes_back_from_json(raw: bytes) -> None:
     ],
 )
 def test_names_are_percent_encoded_in_json(name: str, text: str) -> None:
-    assert json.loads(a_file(name).model_dump_json())["name"] == text
-    assert OrderFile.model_validate_json(a_file(name).model_dump_json()).name == name
+    assert json.loads(made_file(name).model_dump_json())["name"] == text
+    assert OrderFile.model_validate_json(made_file(name).model_dump_json()).name == name
 
 
 @pytest.mark.parametrize("name", ["", "/", "/etc/passwd", "../a", "a/../b", "a/./b", "a//b", "a/", "a\0b", ".."])
 def test_a_name_that_leads_outside_is_refused(name: str) -> None:
     with pytest.raises(ValidationError):
-        a_file(name)
+        made_file(name)
     with pytest.raises(ValidationError):
         NAMES.validate_json(json.dumps(name.replace("..", "%2E%2E").replace("\0", "%00")))
 
@@ -151,23 +134,25 @@ def test_a_name_that_leads_outside_is_refused(name: str) -> None:
 )
 def test_a_key_is_a_uuid4_in_lower_case(key: str) -> None:
     with pytest.raises(ValidationError):
-        an_order(key=key)
+        made_order(key=key)
 
 
 def test_an_order_comes_back_from_json_as_it_was() -> None:
-    child = an_order(files=(a_file("b.jpg"), a_file("c\udc80.jpg")))
-    order = an_order(children=(child,), times={State.CLAIMING: NOW}, not_before=NOW.after(5.0), state=State.SUPERSEDING)
+    child = made_order(files=(made_file("b.jpg"), made_file("c\udc80.jpg")))
+    order = made_order(
+        children=(child,), times={State.CLAIMING: NOW}, not_before=NOW.after(5.0), state=State.SUPERSEDING
+    )
     assert Order.model_validate_json(order.model_dump_json()) == order
 
 
 def test_an_entry_says_its_schema() -> None:
-    assert json.loads(an_order().model_dump_json())["schema"] == 1
+    assert json.loads(made_order().model_dump_json())["schema"] == 1
 
 
 @pytest.mark.parametrize("facts", [{"color": "red"}, {"files": ()}, {"schema": 2}, {"state": "lost"}, {"mode": "any"}])
 def test_what_no_order_is_made_of_is_refused(facts: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        an_order(**facts)
+        made_order(**facts)
 
 
 def test_an_instant_without_a_zone_is_refused() -> None:
@@ -176,14 +161,14 @@ def test_an_instant_without_a_zone_is_refused() -> None:
 
 
 def test_a_deferred_order_is_due_at_its_time() -> None:
-    order = an_order(not_before=NOW.after(1.0))
+    order = made_order(not_before=NOW.after(1.0))
     assert not order.is_due(NOW.elapsed)
     assert order.is_due(NOW.elapsed + 1.0)
-    assert an_order().is_due(NOW.elapsed)
+    assert made_order().is_due(NOW.elapsed)
 
 
 def test_a_fact_about_one_file_leaves_the_others_alone() -> None:
-    order = an_order(files=(a_file("a.jpg"), a_file("b.jpg"), a_file("c.jpg")))
+    order = made_order(files=(made_file("a.jpg"), made_file("b.jpg"), made_file("c.jpg")))
     changed = order.with_file(1, is_uploaded=True)
     assert [file.is_uploaded for file in changed.files] == [False, True, False]
     assert [file.name for file in changed.files] == ["a.jpg", "b.jpg", "c.jpg"]
@@ -191,8 +176,8 @@ def test_a_fact_about_one_file_leaves_the_others_alone() -> None:
 
 
 def test_a_fact_about_one_result_leaves_the_others_alone() -> None:
-    three = a_file("b.jpg").having(results=(Result(text="x"), Result(text="y"), Result(text="z")))
-    order = an_order(files=(a_file("a.jpg"), three, a_file("c.jpg")))
+    three = made_file("b.jpg").having(results=(Result(text="x"), Result(text="y"), Result(text="z")))
+    order = made_order(files=(made_file("a.jpg"), three, made_file("c.jpg")))
     assert [(index, result.text) for index, result in order.results] == [(0, ""), (1, "x"), (1, "y"), (1, "z"), (2, "")]
     changed = order.with_result(2, text="changed")
     assert [result.text for _, result in changed.results] == ["", "x", "changed", "z", ""]
@@ -201,13 +186,13 @@ def test_a_fact_about_one_result_leaves_the_others_alone() -> None:
 
 def test_a_file_is_delivered_when_all_its_results_are() -> None:
     out = Result(delivered_at=NOW.at)
-    assert not a_file("a.jpg").having(results=(out, Result())).is_delivered
-    assert a_file("a.jpg").having(results=(out, out)).is_delivered
+    assert not made_file("a.jpg").having(results=(out, Result())).is_delivered
+    assert made_file("a.jpg").having(results=(out, out)).is_delivered
 
 
 def test_the_service_knows_an_order_by_its_key() -> None:
-    assert an_order().name == "wf-6f1f0a53-5ad3-4d0e-9a53-0f5b7c7a2f11"
-    assert len(an_order().name) <= 64
+    assert made_order(key="6f1f0a53-5ad3-4d0e-9a53-0f5b7c7a2f11").name == "wf-6f1f0a53-5ad3-4d0e-9a53-0f5b7c7a2f11"
+    assert len(made_order().name) <= 64
 
 
 @pytest.mark.parametrize(
@@ -222,4 +207,4 @@ def test_the_service_knows_an_order_by_its_key() -> None:
     ids=["plain", "charged", "of a test key", "rebuilt, not looked for", "rebuilt and found unpaid"],
 )
 def test_only_what_can_have_cost_nothing_may_be_given_back(facts: dict[str, object], *, may: bool) -> None:
-    assert an_order(**facts).may_be_given_back is may
+    assert made_order(**facts).may_be_given_back is may

@@ -6,11 +6,12 @@ import threading
 from dataclasses import dataclass, field
 
 import pytest
+from made_orders import made_file, made_order
 from played_clock import PlayedClock
 
 from watchfolder.api import Service as Api
 from watchfolder.config import ApiSection
-from watchfolder.order import Order, OrderFile, State
+from watchfolder.order import Order, State
 from watchfolder.pipeline import timing
 from watchfolder.pipeline.poll_schedule import PollSchedule
 from watchfolder.pushes import PushResult
@@ -69,21 +70,9 @@ class Service:
 
 def confirmed_order(number: int, clock: PlayedClock, files: int = 1) -> Order:
     key = f"00000000-0000-4000-8000-{number:012}"
-    names = [f"{index}.jpg" for index in range(files)]
-    pictures = [OrderFile(name=name, sent_name=name, media_type="image/jpeg", size=1, mtime_ns=1) for name in names]
-    return Order(
-        key=key,
-        confirm_key=key,
-        inbox="photos",
-        mode="live",
-        service="anti-ai",
-        options={"strength": "high"},
-        body=ANTI_AI.body(key, pictures, {"strength": "high"}),
-        files=tuple(pictures),
-        order_id=str(number),
-        state=State.CONFIRMED,
-        times={State.CONFIRMED: clock.read()},
-    )
+    pictures = [made_file(f"{index}.jpg", sent_name=f"{index}.jpg") for index in range(files)]
+    body, times = ANTI_AI.body(key, pictures, {"strength": "high"}), {State.CONFIRMED: clock.read()}
+    return made_order(*pictures, key=key, body=body, order_id=str(number), state=State.CONFIRMED, times=times)
 
 
 # --- learning

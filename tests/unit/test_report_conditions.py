@@ -3,12 +3,13 @@
 from datetime import UTC, datetime
 
 import pytest
+from made_orders import made_file, made_order
 
 from watchfolder.clock import Moment
 from watchfolder.command_line import CommandLine
 from watchfolder.config import ApiSection, Config, Inbox
 from watchfolder.daemon import Ending, Outcome
-from watchfolder.order import Order, OrderFile, Result, State
+from watchfolder.order import Order, Result, State
 from watchfolder.report.conditions import (
     Condition,
     ConditionKind,
@@ -166,11 +167,8 @@ def test_a_single_run_tells_an_order_that_has_only_its_line_to_write() -> None:
 
 
 def deferred() -> Order:
-    file = OrderFile(name="one.jpg", sent_name="one.jpg", media_type="image/jpeg", size=3, mtime_ns=1)
-    key = "00000000-0000-4000-8000-000000000000"
-    facts = {"key": key, "confirm_key": key, "inbox": "a", "mode": "live", "service": "anti-ai", "body": "{}"}
-    told = {"options": {}, "state": State.CREATED, "not_before": Moment(at=NOW), "last_error": "no answer"}
-    return Order.model_validate(facts | told | {"files": (file,)})
+    told = {"state": State.CREATED, "not_before": Moment(at=NOW), "last_error": "no answer"}
+    return made_order(made_file("one.jpg"), inbox="a", **told)
 
 
 def test_without_a_word_of_the_daemon_nothing_is_called_well() -> None:

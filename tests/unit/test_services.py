@@ -4,9 +4,10 @@ import json
 from itertools import pairwise
 
 import pytest
+from made_orders import made_order
 
 from watchfolder.config.sections import SERVICES, VERDICTS_OF_SERVICES
-from watchfolder.order import Finding, Order, OrderFile
+from watchfolder.order import Finding, OrderFile
 from watchfolder.services import FLOWS, Flow, Stage, named, watermark_extract
 from watchfolder.services.ai_detection import AI_DETECTION, VERDICTS, read_finding
 from watchfolder.services.anti_ai import ANTI_AI
@@ -121,8 +122,7 @@ def test_a_probability_without_its_word_is_told_by_the_documented_bounds() -> No
 @pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
 def test_what_has_only_addresses_is_charged_with_its_create(flow: Flow) -> None:
     sent, fetched = named("a.jpg"), named("b.jpg", address="https://example.com/b.jpg")
-    facts = {"key": KEY, "confirm_key": KEY, "inbox": "photos", "mode": "live", "service": flow.name, "options": {}}
-    order = Order.model_validate({**facts, "body": "{}", "files": (fetched,)})
+    order = made_order(fetched, service=flow.name)
     assert flow.paid_at(order) is Stage.CREATE
     assert flow.paid_at(order.having(files=(fetched, sent))) is flow.charged_at
 

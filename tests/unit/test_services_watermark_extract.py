@@ -4,8 +4,9 @@ import json
 import unicodedata
 
 import pytest
+from made_orders import made_order
 
-from watchfolder.order import Finding, Order, Role
+from watchfolder.order import Finding, Role
 from watchfolder.services import Alone, Pair, named
 from watchfolder.services.watermark_extract import WATERMARK_EXTRACT, read_finding
 
@@ -127,9 +128,7 @@ def test_who_it_was_given_to_is_said_as_far_as_that_is_known() -> None:
 @pytest.mark.parametrize(("verdict", "named_one"), [("detected", "dpa"), ("undetected", None), ("inconclusive", None)])
 def test_nobody_is_named_but_for_what_was_detected(verdict: str, named_one: str | None) -> None:
     assert FINDINGS is not None
-    key = "00000000-0000-4000-8000-000000000001"
-    facts = {"key": key, "confirm_key": key, "inbox": "found", "mode": "live", "service": "watermark-extract"}
     files = (named("a.original.jpg", role=Role.ORIGINAL), named("a.jpg"))
-    order = Order.model_validate({**facts, "options": {}, "body": "{}", "files": files})
+    order = made_order(*files, service="watermark-extract")
     told = Finding(verdict=verdict, facts={"watermarkText": "2026-17"})
     assert FINDINGS.about(told, order, lambda _text: "dpa").facts["recipient"] == named_one
