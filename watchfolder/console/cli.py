@@ -277,7 +277,6 @@ def report(
 
     if locale is not None and locale not in reports.LOCALES:
         fail(f"--locale must be {', '.join(reports.LOCALES[:-1])} or {reports.LOCALES[-1]}", exit_codes.USAGE)
-    path, output = os.path.abspath(path), output if output in {None, "-"} else os.path.abspath(str(output))
     with configuration_at(config_file, settings.read) as found:
         picture = reports.picture_of(path)
         if picture.has_changed():
@@ -285,18 +284,16 @@ def report(
                 f"{printable(picture.place.path)}: it is not the picture any more that was checked", exit_codes.DIFFERS
             )
         locale = locale or reports.locale_of(picture, found)
-        place = picture.report(locale) if output in {None, "-"} else reports.named(str(output))
-        if output != "-" and disk.stat_of(place) is not None:
-            if output is None:  # the report itself, of a delivery or of an earlier time
-                say([f"there already: {printable(place.path)}"], quiet=quiet)
-                return
-            fail(f"{printable(place.path)}: it is there already", exit_codes.USAGE)
-        content = reports.fetch_report(picture, locale, found)
-        if output == "-":
-            sys.stdout.buffer.write(content)
+        place = reports.place_of(output, picture, locale)
+        if place is not None and disk.stat_of(place) is not None:  # the report itself, of a delivery or an earlier time
+            said = "there already"
+        elif place is not None:
+            reports.write(place, reports.fetch_report(picture, locale, found))
+            said = "fetched"
+        else:
+            sys.stdout.buffer.write(reports.fetch_report(picture, locale, found))
             return
-        reports.write(place, content)
-    say([f"fetched: {printable(place.path)}"], quiet=quiet)
+    say([f"{said}: {printable(place.path)}"], quiet=quiet)
 
 
 app.add_typer(webhook.commands, name="webhook")

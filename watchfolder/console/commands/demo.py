@@ -204,14 +204,17 @@ class _Programme:
         """Tell what has come: what is not whole only when the run is over."""
         are_whole = []
         for show in self._to_show:
-            found = (self._root / show.folders["outbox"]).rglob("[!.]*")
-            there = {path for path in found if path.is_file() and "/." not in str(path.relative_to(self._root))}
+            there = self._deliveries_of(show)
             are_whole.append(self._awaited[show.service] <= {path.name for path in there})
             if there - self._told and (is_over or are_whole[-1]):
                 self._tell_deliveries(show, there - self._told)
         if all(are_whole) and not self.is_over:
             self.is_over = True
             self._tell_the_end()
+
+    def _deliveries_of(self, show: Show) -> set[Path]:
+        found = (self._root / show.folders["outbox"]).rglob("[!.]*")
+        return {path for path in found if path.is_file() and "/." not in str(path.relative_to(self._root))}
 
     def _tell_deliveries(self, show: Show, fresh: set[Path]) -> None:
         if self._told_last is not show:

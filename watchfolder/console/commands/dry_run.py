@@ -63,9 +63,9 @@ class InboxPlan:
     def orders(self, sent: int, free: int) -> int:
         return math.ceil(max(0, sent - free) / self.in_one_order)
 
-    def own(self, *, with_held: bool) -> "_Cost":
-        """Return what its own files cost, at most."""
-        return self._cost_of(self.sent + (self.released if with_held else 0), self.free)
+    def paid(self, *, with_held: bool) -> "_Cost":
+        """Return what is paid for its own files, at most."""
+        return self._paid_for(self.sent + (self.released if with_held else 0), self.free)
 
     def passed_on(self, *, with_held: bool) -> "_Cost":
         """Return what it costs that comes here from the inboxes before it, at most: what is no picture is not taken."""
@@ -73,7 +73,7 @@ class InboxPlan:
         for each in self.before:
             going = each.sent + (each.released if with_held else 0) - each.free
             came += (max(0, going) + each.passed_on(with_held=with_held).sent) * each.inbox.copies
-        return self._cost_of(came, 0)
+        return self._paid_for(came, 0)
 
     @property
     def again(self) -> int:
@@ -82,7 +82,7 @@ class InboxPlan:
         is_free = not together or flow_of(self.inbox).refunds_failed
         return 0 if is_free else paid_again(together, self.inbox.on_failure)
 
-    def _cost_of(self, sent: int, free: int) -> "_Cost":
+    def _paid_for(self, sent: int, free: int) -> "_Cost":
         """Return what so many files cost, some of them `free`. Uploads and downloads are no requests of the plan."""
         flow, orders = flow_of(self.inbox), self.orders(sent, free)
         each = self.inbox.copies + flow.report_credits_of(self.inbox)
@@ -174,7 +174,7 @@ def _of_inbox(plan: InboxPlan, config: Config) -> Iterator[str]:
 
 def _credits_of_inbox(plan: InboxPlan, config: Config) -> Iterator[str]:
     if plan.sent:
-        yield f"  Cost: {plan.own(with_held=False).words(config)}."
+        yield f"  Cost: {plan.paid(with_held=False).words(config)}."
     if plan.again and config.api.mode == "live":
         how = f"(on_failure: {plan.inbox.on_failure})"
         yield f"  An order with a bad picture in it: up to {in_credits(plan.again)} more {how}."
@@ -198,7 +198,7 @@ def _of_all(plans: list[InboxPlan], config: Config) -> Iterator[str]:
     if taken.sent:
         yield f"Already taken and not yet paid: {files(taken.sent)}."
     without, with_it = (
-        sum((plan.own(with_held=held) + plan.passed_on(with_held=held) for plan in plans), taken)
+        sum((plan.paid(with_held=held) + plan.passed_on(with_held=held) for plan in plans), taken)
         for held in (False, True)
     )
     yield f"All together: {without.words(config)}."

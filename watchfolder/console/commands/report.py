@@ -51,6 +51,16 @@ def named(path: str) -> Place:
     return Place(folder, base)
 
 
+def place_of(output: str | None, picture: CheckedPicture, locale: str) -> Place | None:
+    """Return where the report goes, None for the standard output. Raises UnknownName where another file is."""
+    if output in {None, "-"}:
+        return None if output else picture.report(locale)
+    place = named(str(output))
+    if disk.stat_of(place) is not None:
+        raise UnknownName([f"{printable(place.path)}: it is there already"])
+    return place
+
+
 def picture_of(path: str) -> CheckedPicture:
     """Read the sidecar of a picture, or one that is named itself. Raises UnknownName."""
     place = named(path)
