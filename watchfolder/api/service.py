@@ -141,7 +141,7 @@ class Service(Client):
         return self._ask(Call.LIST, "GET", path, read, priority=priority)
 
     def upload(self, url: str, source: BinaryIO, size: int, media_type: str, md5: bytes | None) -> None:
-        """Send what `source` holds from where it stands. Tried again here only if it can be wound back to there."""
+        """Send what `source` holds."""
         self._check_url(url)
         headers = {"Content-Type": media_type}
         if md5 is not None:
@@ -157,10 +157,7 @@ class Service(Client):
             self._check_stop()
             self._counters.count("upload", send)
 
-        if body.may_be_sent_again:
-            self._try_again(send_once)
-        else:
-            send_once()
+        self._try_again(send_once)
         self._counters.moved("sent", size)
 
     def fetch(self, url: str, sink: Callable[[bytes], object], *, limit_bytes: int) -> int:

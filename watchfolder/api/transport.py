@@ -66,7 +66,7 @@ class FileChanged(Retry):
 
 
 class Body:
-    """Exactly `size` bytes of a source, from where it stands, and again from there if it can be wound back.
+    """Exactly `size` bytes of a source, each time from its beginning.
 
     The last of them leave only when the source ends there: a file whose length changed meanwhile breaks the upload, it
     never becomes a wrong one.
@@ -76,18 +76,10 @@ class Body:
         self._source = source
         self.size = size
         self.is_sent = False
-        with _translated():
-            self._start = source.tell() if source.seekable() else None
-
-    @property
-    def may_be_sent_again(self) -> bool:
-        return self._start is not None
 
     def __iter__(self) -> Iterator[bytes]:
         self.is_sent = False
-        if self._start is not None:
-            with _translated():
-                self._source.seek(self._start)
+        self._source.seek(0)
         held, left = b"", self.size
         while left:
             block = self._read(min(_BLOCK_BYTES, left))
@@ -103,17 +95,11 @@ class Body:
         self.is_sent = True
 
     def _read(self, size: int) -> bytes:
-        with _translated():
+        try:
             return self._source.read(size)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        code = errno.errorcode.get(error.errno or 0, "EUNKNOWN")
-        raise FolderFault(f"cannot read the file to be sent: {error.strerror}", code=code) from None
+        except OSError as error:
+            code = errno.errorcode.get(error.errno or 0, "EUNKNOWN")
+            raise FolderFault(f"cannot read the file to be sent: {error.strerror}", code=code) from None
 
 
 class Transport:

@@ -199,7 +199,6 @@ class Sending:
             if not url:
                 return
             try:
-                source.seek(0)
                 self._context.service.upload(url, source, file.size, file.media_type, checksum)
             except Resync as redo:
                 refusal = redo.code
