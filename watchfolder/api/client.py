@@ -4,7 +4,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_when_event_set, wait_random_exponential
 from tenacity.nap import sleep_using_event
@@ -13,11 +13,9 @@ from watchfolder.api.answers import Envelope, faulty
 from watchfolder.api.rate_limiter import Priority, RateLimiter
 from watchfolder.api.table import TABLE, Call, NoRoute, error_of
 from watchfolder.api.transport import FileChanged, Pace, Response, Transport
+from watchfolder.config import ApiSection
 from watchfolder.counters import Counters
 from watchfolder.errors import FolderFault, OrderRetry, Retry, SlowDown, WatchfolderError
-
-if TYPE_CHECKING:
-    from watchfolder.config import ApiSection
 
 _T = TypeVar("_T")
 _NO_RESULT = "PROCESSED_FILE_NOT_FOUND"  # a live key's order that is complete has results, if not yet
@@ -31,7 +29,7 @@ class Client:
 
     def __init__(
         self,
-        settings: "ApiSection",
+        settings: ApiSection,
         *,
         transfers: int,
         stop: threading.Event,

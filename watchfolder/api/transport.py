@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import requests
@@ -18,10 +18,8 @@ import urllib3
 
 from watchfolder import __version__
 from watchfolder.api.deadline import Deadline, DeadlineAdapter
+from watchfolder.config import ApiSection
 from watchfolder.errors import FolderFault, Retry
-
-if TYPE_CHECKING:
-    from watchfolder.config import ApiSection
 
 JSON_LIMIT_BYTES = 8 * 1024 * 1024
 _REFUSAL_LIMIT_BYTES = 64 * 1024  # of the storage's answers, which are read for a code only
@@ -108,7 +106,7 @@ class Transport:
     A Session would keep cookies, read the body of a redirect whole, and look into the environment.
     """
 
-    def __init__(self, settings: "ApiSection", *, connections: int, pace: Pace) -> None:
+    def __init__(self, settings: ApiSection, *, connections: int, pace: Pace) -> None:
         logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)  # its lines quote whole URLs, signatures and all
         self._adapter = DeadlineAdapter(connections)
         self._proxies = {"https": settings.proxy} if settings.proxy else {}  # http is for this machine alone
@@ -184,7 +182,7 @@ class Transport:
 class Pulse(Transport):
     """A sign of life for a monitor elsewhere, by the network settings of the API, and without its key."""
 
-    def __init__(self, url: str, settings: "ApiSection") -> None:
+    def __init__(self, url: str, settings: ApiSection) -> None:
         super().__init__(settings, connections=1, pace=Pace(connect_seconds=5, read_seconds=10, total_seconds=20))
         self._url = url  # a secret
 

@@ -4,17 +4,15 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 from watchfolder.api.answers import PushEvent, Webhook, faulty, read_events, read_webhooks
 from watchfolder.api.client import Client
 from watchfolder.api.table import Call
 from watchfolder.api.transport import Pace
+from watchfolder.config import ApiSection
 from watchfolder.errors import Reject, WatchfolderError
-
-if TYPE_CHECKING:
-    from watchfolder.config import ApiSection
 
 _PATH: Final = "/api/v2/orders/webhooks"
 _ONE_TRY: Final = Pace(connect_seconds=5.0, read_seconds=10.0, total_seconds=20.0, attempts=1)
@@ -28,7 +26,7 @@ _T = TypeVar("_T")
 class Webhooks(Client):
     """Speaks as a run does, but tries each call once: a registration whose answer is lost must not be made twice."""
 
-    def __init__(self, settings: "ApiSection") -> None:
+    def __init__(self, settings: ApiSection) -> None:
         super().__init__(settings, transfers=1, stop=threading.Event(), pace=_ONE_TRY)
 
     def list_all(self) -> list[Webhook]:
