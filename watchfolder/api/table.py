@@ -174,13 +174,7 @@ TABLE: Mapping[str | int, ErrorRow] = {
     # retired
     "WATERMARK_V2_API_SUNSET": _RETIRED,
     # no code, or one that is not known here
-    300: _ELSEWHERE,
-    301: _ELSEWHERE,
-    302: _ELSEWHERE,
-    303: _ELSEWHERE,
-    304: _ELSEWHERE,
-    307: _ELSEWHERE,
-    308: _ELSEWHERE,
+    300: _ELSEWHERE,  # and each other 3xx
     401: _KEY_REFUSED,
     403: _FORBIDDEN,
     404: _ABSENT,
@@ -188,11 +182,8 @@ TABLE: Mapping[str | int, ErrorRow] = {
     408: _PASSING,
     409: _SENT_BEFORE,
     410: _RETIRED,
-    500: _PASSING,
+    500: _PASSING,  # and each other 5xx, but for this:
     501: _ABSENT,
-    502: _PASSING,
-    503: _PASSING,
-    504: _PASSING,
 }
 """Everything else, 413 and 415 among it, is Retry: only the JSON of a call goes there, never a picture, so a refusal of
 its size or type is a gateway's. An unknown word must not cost a file its place in the queue."""
@@ -285,7 +276,7 @@ def _date(text: str) -> datetime:
 
 def _row_of(call: Call, status: int, code: str | None, *, is_json: bool) -> ErrorRow:
     by_code = TABLE.get(code or _WITHOUT_CODE.get(status, ""), _NOT_KNOWN)
-    by_status = TABLE.get(status, _NOT_KNOWN)
+    by_status = TABLE.get(status) or TABLE.get(status // 100 * 100, _NOT_KNOWN)  # RFC 9110: an x00 stands for its class
     if _may_say(status, by_code):
         if call in by_code.only_for:
             return by_code
