@@ -5,7 +5,7 @@ rarely, for as long as the service keeps the result, and is then given up with a
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from watchfolder.api import ReportStatus, ReportView, Status, failed_report
 from watchfolder.errors import OrderMissing, OrderRetry, Reject, Resync, Retry, WatchfolderError
 from watchfolder.events import event
 from watchfolder.images import Format
-from watchfolder.order import Enclosure, EnclosureKind, Order, OrderFile, State
+from watchfolder.order import Enclosure, EnclosureKind, Finding, Order, State
 from watchfolder.pipeline import timing
 from watchfolder.pipeline.context import StepContext
 from watchfolder.publish import UnfitSidecar
@@ -65,7 +65,7 @@ def put_beside(context: StepContext, order: Order) -> Order | None:
 def _try(context: StepContext, order: Order, enclosure: Enclosure) -> tuple[Order, WatchfolderError | None]:
     """Try to put one of them where it belongs; return the order, and why it is to be tried again."""
     try:
-        is_put = context.enclosures.is_there(enclosure) or _PUTTING[enclosure.kind](context, order, enclosure)
+        is_put = context.enclosures.is_there(enclosure) or _put(context, order, enclosure)
     except UnfitSidecar as refusal:
         return _give_up(context, order, enclosure.kind, refusal.reason), None
     except WatchfolderError as error:
@@ -98,14 +98,15 @@ def _say_missing(order: Order, kind: EnclosureKind, reason: str, level: int = lo
     event("file.not_enclosed", level, order=order.key, inbox=order.inbox, **facts)
 
 
-def _put_keyword(context: StepContext, order: Order, _enclosure: Enclosure) -> bool:
-    verdict = order.told.finding.verdict if order.told and order.told.finding else ""
-    context.enclosures.add_keyword(order, f"{order.service}: {verdict}")
-    return True
-
-
-def _put_heatmap(context: StepContext, order: Order, enclosure: Enclosure) -> bool:
-    context.enclosures.put(order, enclosure, partial(_fetch, context, _heatmap_links(context, order)))
+def _put(context: StepContext, order: Order, enclosure: Enclosure) -> bool:
+    """Return whether it is there: a report may still be being made."""
+    match enclosure.kind:
+        case _K.KEYWORDS:
+            context.enclosures.add_keyword(order, f"{order.service}: {_finding(order).verdict}")
+        case _K.HEATMAP:
+            context.enclosures.put(order, enclosure, partial(_fetch, context, _heatmap_links(context, order)))
+        case _K.REPORT:
+            return _put_report(context, order, enclosure)
     return True
 
 
@@ -115,7 +116,7 @@ def _heatmap_links(context: StepContext, order: Order) -> Iterator[str]:
     if memory.heatmap is not None:
         at_hand, memory.heatmap = memory.heatmap, None
         yield at_hand
-    order_id, findings = _order_id(order), flow_of(order).findings
+    order_id, findings = _finding(order).order_id, flow_of(order).findings
     seen = context.ask_once(order_id, lambda: context.service.poll(order_id))
     if seen.status is Status.EXPIRED:
         raise OrderMissing("the service keeps the heatmap no longer", code=_EXPIRED)
@@ -126,7 +127,6 @@ def _heatmap_links(context: StepContext, order: Order) -> Iterator[str]:
 
 
 def _put_report(context: StepContext, order: Order, enclosure: Enclosure) -> bool:
-    """Return whether the report is there: it may still be being made."""
     order, enclosure, report = _asked_for(context, order, enclosure)
     if report.status is ReportStatus.FAILED:
         failure = failed_report(report, enclosure.attempts)
@@ -145,7 +145,7 @@ def _put_report(context: StepContext, order: Order, enclosure: Enclosure) -> boo
 
 def _asked_for(context: StepContext, order: Order, enclosure: Enclosure) -> tuple[Order, Enclosure, ReportView]:
     """Ask how far the report is, or for it, if nobody has; it is the same one however often that is done."""
-    order_id, locale = _order_id(order), enclosure.locale
+    order_id, locale = _finding(order).order_id, enclosure.locale
     if enclosure.is_asked_for:
         with suppress(Resync):  # it was lost there
             report = context.ask_once(f"{order_id}/{locale}", lambda: context.service.report(order_id, locale))
@@ -167,14 +167,8 @@ def _fetch(context: StepContext, links: Iterator[str], sink: Callable[[bytes], o
     raise OrderRetry(f"the storage refused the download: {refusal}", code=refusal)
 
 
-def _order_id(order: Order) -> str:
-    """Return the order in which it was said: another one's, where the same bytes were known."""
-    file: OrderFile | None = order.told
-    return file.finding.order_id if file and file.finding else ""
-
-
-_PUTTING: Mapping[EnclosureKind, Callable[[StepContext, Order, Enclosure], bool]] = {
-    _K.KEYWORDS: _put_keyword,
-    _K.HEATMAP: _put_heatmap,
-    _K.REPORT: _put_report,
-}
+def _finding(order: Order) -> Finding:
+    """Return what was said of its picture, in another order where the same bytes were known."""
+    assert order.told is not None  # noqa: S101 - nothing comes beside any other order
+    assert order.told.finding is not None  # noqa: S101
+    return order.told.finding
