@@ -144,24 +144,26 @@ class Quota:
         self._own = {name: inbox.budget or _NO_BUDGET for name, inbox in config.inboxes.items()}
         self._copies = {name: inbox.copies for name, inbox in config.inboxes.items()}
         self._clock = clock
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         budgets = (self._whole, *self._own.values())
         longest = max((budget.burst.seconds for budget in budgets if budget.burst), default=0.0)
         self._arrivals = {name: Arrivals(longest, copies) for name, copies in self._copies.items()}
         self._met: set[str] = set()
         self._reserved: dict[str, _Reserved] = {}  # by who has asked: an inbox, or a list in it
         memory = QuotaState.read(self._state_dir, clock)
-        held = {name: words for name, words in memory.held.items() if self._may_hold(name)}
+        may_hold = {name for name, own in self._own.items() if own.burst or self._whole.burst}
+        held = {name: words for name, words in memory.held.items() if name in may_hold}
         self._memory = memory.model_copy(update={"held": held})
-
-    def _may_hold(self, inbox: str) -> bool:
-        return inbox in self._own and bool(self._own[inbox].burst or self._whole.burst)
 
     def why(self, inbox: str) -> str:
         """Return what holds the inbox, if anything does."""
         with self._guard:
             self._begin_day()
-            return self._reason(inbox)
+            if held := self._memory.held.get(inbox):
+                return f"{held}; {self._way_to_release(inbox)}"
+            if not self.left(inbox):
+                return f"today's budget is used up; it goes on tomorrow, or {self._way_to_release(inbox)}"
+            return ""
 
     def dry_run(self, new: Mapping[str, int], wanted: Mapping[str, int]) -> dict[str, DryRun]:
         """Return for each inbox what would become of so many wanted files, if so many came into each now."""
@@ -179,7 +181,7 @@ class Quota:
             reason = f"{new[inbox]} new files are more than may come at once; {self._way_to_release(inbox)}"
         if reason and not is_let:
             return DryRun(reason, 0, min(wanted, left or wanted))
-        left = wanted if is_let and not left else self._left(inbox, gone)
+        left = wanted if is_let and not left else self.left(inbox, gone)
         words = f"today's budget has room for {left} only; the others go on tomorrow" if wanted > left else ""
         return DryRun(words, min(wanted, left), 0)
 
@@ -201,7 +203,7 @@ class Quota:
                 self._hold(inbox)
             if self._is_word_given(inbox):
                 self._follow_word(inbox)
-            reason = self._reason(inbox)
+            reason = self.why(inbox)
             return reason if reason and has_waiting() else ""
 
     def _count(self, inbox: str, new: int, found: int) -> None:
@@ -227,15 +229,21 @@ class Quota:
             reserved = Counter[str]()
             for each in self._reserved.values():
                 reserved[each.inbox] += each.files * self._copies[each.inbox]
-            files = min(most, self._left(inbox, reserved))
+            files = min(most, self.left(inbox, reserved))
             self._reserved[asker] = _Reserved(inbox, files, now + _RESERVED_SECONDS)
             return files
 
-    def left(self, inbox: str) -> int:
-        """Return how many more files it may take today."""
+    def left(self, inbox: str, gone: Mapping[str, int] = MappingProxyType({})) -> int:
+        """Return how many more files it may take today while so many copies of each inbox are as good as gone."""
         with self._guard:
             self._begin_day()
-            return self._left(inbox)
+            if inbox in self._memory.lifted:
+                return _NO_LIMIT
+            taken = self._memory.taken
+            own, whole = self._own[inbox].files_per_day, self._whole.files_per_day
+            left = own - taken.get(inbox, 0) - gone.get(inbox, 0) if own else _NO_LIMIT
+            left = min(left, whole - sum(taken.values()) - sum(gone.values()) if whole else _NO_LIMIT)
+            return max(0, left // self._copies[inbox])
 
     def take(self, inbox: str, files: int, key: str, asker: str) -> None:
         """Record that the order of this key took so many, once however often that is said. Raises FolderFault."""
@@ -246,24 +254,6 @@ class Quota:
             if is_counted and key not in memory.counted:
                 taken = {**memory.taken, inbox: memory.taken.get(inbox, 0) + files * self._copies[inbox]}
                 self._remember(taken=taken, counted=[*memory.counted, key][-_COUNTED:])
-
-    def _left(self, inbox: str, gone: Mapping[str, int] = MappingProxyType({})) -> int:
-        """Return how many files it may take while so many copies of each inbox are as good as gone."""
-        if inbox in self._memory.lifted:
-            return _NO_LIMIT
-        taken = self._memory.taken
-        own, whole = self._own[inbox].files_per_day, self._whole.files_per_day
-        left = own - taken.get(inbox, 0) - gone.get(inbox, 0) if own else _NO_LIMIT
-        left = min(left, whole - sum(taken.values()) - sum(gone.values()) if whole else _NO_LIMIT)
-        return max(0, left // self._copies[inbox])
-
-    def _reason(self, inbox: str) -> str:
-        held = self._memory.held.get(inbox)
-        if held:
-            return f"{held}; {self._way_to_release(inbox)}"
-        if not self._left(inbox):
-            return f"today's budget is used up; it goes on tomorrow, or {self._way_to_release(inbox)}"
-        return ""
 
     def _way_to_release(self, inbox: str) -> str:
         return self._commands.run(Advised.RELEASE, inbox)
@@ -301,7 +291,7 @@ class Quota:
 
         It goes also when nothing is held any more: it must not let through what comes later.
         """
-        if self._reason(inbox):
+        if self.why(inbox):
             if inbox in self._memory.held:
                 self._let_go(inbox, waits=True)
             else:  # for today
