@@ -13,6 +13,9 @@ from watchfolder.pipeline.context import StepContext
 from watchfolder.services import flow_of
 from watchfolder.work import is_unchanged
 
+_BOUGHT = ("inbox", "mode", "fingerprint", "service", "options", "of_list")
+_FAILED = ("split_from", "doubted_seconds", "failed_alone", "last_success", "reordered")  # so far
+
 
 def under_new_key(context: StepContext, order: Order, files: Sequence[OrderFile] | None = None) -> Order:
     """Return the order that takes this one's place, wholly or for some of its files, under a new key."""
@@ -20,21 +23,11 @@ def under_new_key(context: StepContext, order: Order, files: Sequence[OrderFile]
     anew = [file.as_new for file in (order.files if files is None else files)]
     files = flow.asked(context.inbox, anew, journal.serials.take, journal.clock.today())
     return Order(
+        **{name: getattr(order, name) for name in (*_BOUGHT, *_FAILED)},
         key=key,
         confirm_key=str(uuid.uuid4()),
-        inbox=order.inbox,
-        mode=order.mode,
-        fingerprint=order.fingerprint,
-        service=order.service,
-        options=order.options,
         body=flow.body(key, files, order.options),
         files=files,
-        of_list=order.of_list,
-        split_from=order.split_from,
-        doubted_seconds=order.doubted_seconds,
-        failed_alone=order.failed_alone,
-        last_success=order.last_success,
-        reordered=order.reordered,
         work_folder_of=order.key,
     )
 
