@@ -58,10 +58,8 @@ class Agenda:
     def may_move(self, order: Order) -> bool:
         """Can it move before its `not_before`, and before the breaker closes?"""
         now = self._clock.elapsed()
-        if order.state is State.CLAIMING or not self._is_within_reach(order.inbox) or not order.is_due(now):
+        if self._due_at(order, now) is None or not order.is_due(now):
             return False
-        if order.state is State.QUARANTINED:
-            return self._journal.needs_record(order)
         if order.state is State.LISTED:
             return not any(each.of_list == order.key and each.is_open for each in self._journal.orders(order.inbox))
         return not self._breaker.has_to_wait(order, now)
@@ -83,9 +81,10 @@ class Agenda:
         return after is not None and not pause
 
     def _due_at(self, order: Order, now: float) -> float | None:
+        """Return when its next step is due; None where there is none, or none that may begin."""
         if order.state is State.CLAIMING or not self._is_within_reach(order.inbox):
             return None
-        is_parked = order.state is State.QUARANTINED and not self._polls.has_plan(order.key)
+        is_parked = order.state is State.QUARANTINED and order.is_resumable and not order.is_of_many
         if is_parked and not self._journal.needs_record(order):
             return None
         at = self._polls.due_at(order)

@@ -60,10 +60,6 @@ class PollSchedule:
 
     # --- one order
 
-    def has_plan(self, key: str) -> bool:
-        with self._guard:
-            return key in self._due
-
     def due_at(self, order: Order) -> float:
         """Return when the order's next step is due, as far as polls, pushes and pauses tell."""
         with self._guard:
