@@ -23,7 +23,7 @@ from watchfolder.publish import FindingPublisher, originals
 from watchfolder.publish.free_names import free_name
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
-from watchfolder.services.tables import LedgerWriter
+from watchfolder.services import tables
 
 SHA256 = hashlib.sha256(PICTURE).hexdigest()
 SIDECAR = ".ai.json"
@@ -250,7 +250,7 @@ def test_whenever_it_dies_the_picture_is_there_once_and_told_once(
     begin: Open, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     shop, service = begin()
-    deliver, enter = FindingPublisher.deliver, LedgerWriter.enter
+    deliver, enter = FindingPublisher.deliver, tables.enter
 
     def dying_deliver(self: FindingPublisher, order: Order) -> Order:
         if moment == "before the move":
@@ -260,14 +260,14 @@ def test_whenever_it_dies_the_picture_is_there_once_and_told_once(
             raise _Killed
         return after
 
-    def dying_enter(self: LedgerWriter, order: Order, perhaps_there: bool) -> None:
+    def dying_enter(order: Order, outbox: str, owner: str, perhaps_there: bool) -> None:
         if moment == "after the ledger":
-            enter(self, order, perhaps_there)
+            enter(order, outbox, owner, perhaps_there)
         raise _Killed
 
     with monkeypatch.context() as dying:
         dying.setattr(FindingPublisher, "deliver", dying_deliver)
-        dying.setattr(LedgerWriter, "enter", dying_enter)
+        dying.setattr(tables, "enter", dying_enter)
         shop.drop("a.jpg")
         shop.work(lambda: any(order.files[0].finding for order in shop.orders()))
         shop.rest()

@@ -18,7 +18,7 @@ from watchfolder.publish import Publisher
 from watchfolder.publish.originals import OriginalPublisher
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample, sample_pdf
-from watchfolder.services.tables import LedgerWriter
+from watchfolder.services import tables
 
 NAME = "Ferien/Füße am Strand.jpg"
 FIVE = ["dpa", "afp", "Reuters", "Süddeutsche Zeitung", "Ärzteblatt"]
@@ -190,7 +190,7 @@ def test_whenever_it_dies_each_copy_is_there_once_and_told_once(
     begin: Open, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     shop, service = begin(watermark=TWO)
-    deliver, place, enter = Publisher.deliver, OriginalPublisher.place, LedgerWriter.enter
+    deliver, place, enter = Publisher.deliver, OriginalPublisher.place, tables.enter
 
     def dying_deliver(self: Publisher, order: Order, numbers: Any) -> Order:  # noqa: ANN401 - a sequence
         if moment == "before the first name":
@@ -206,16 +206,16 @@ def test_whenever_it_dies_each_copy_is_there_once_and_told_once(
             raise _Killed
         return order
 
-    def dying_enter(self: LedgerWriter, order: Order, perhaps_there: bool) -> None:
+    def dying_enter(order: Order, outbox: str, owner: str, perhaps_there: bool) -> None:
         if moment == "after the ledger":
-            enter(self, order, perhaps_there)
+            enter(order, outbox, owner, perhaps_there)
         raise _Killed
 
     with monkeypatch.context() as dying:
         dying.setattr(Publisher, "deliver", dying_deliver)
         if moment == "after the originals":
             dying.setattr(OriginalPublisher, "place", dying_place)
-        dying.setattr(LedgerWriter, "enter", dying_enter)
+        dying.setattr(tables, "enter", dying_enter)
         shop.drop(NAME)
         shop.work(lambda: shop.has(State.COMPLETED) or shop.has(State.DELIVERED))
         for _ in range(50):

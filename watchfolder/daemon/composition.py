@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from watchfolder.api import Service
@@ -50,8 +51,8 @@ class Composition:
             )
             shared = (self.service, self.transfers, self.delivery_index, admission.inbox_of, admission)
             context = StepContext(inbox, journal, self.folders, publisher, *shared)
-            wake_it = partial(wake_inbox, name)
-            self.pipeline.runtimes[name] = InboxRuntime(context, intake, wake_it, config.orders_in_flight)
+            workers = ThreadPoolExecutor(config.orders_in_flight, f"step-{name}")
+            self.pipeline.runtimes[name] = InboxRuntime(context, intake, partial(wake_inbox, name), workers)
 
     def begin(self) -> None:
         """Let the index of what was delivered be read, aside, where it is asked."""

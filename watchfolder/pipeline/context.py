@@ -23,8 +23,8 @@ from watchfolder.pipeline import timing
 from watchfolder.pipeline.transfers import TransferPool
 from watchfolder.publish import EnclosurePublisher, FindingPublisher, ListPublisher, Publisher, Received
 from watchfolder.quota import Admits
+from watchfolder.services import tables
 from watchfolder.services.link_files import Line
-from watchfolder.services.tables import LedgerWriter, recipient_of
 
 BAD_SECTOR = "EIO"  # in a step that only reads, or of what could not be read before
 _RIGHTS = frozenset({"EACCES", "EPERM"})  # a sub-folder may have others than the folder that was configured
@@ -66,7 +66,6 @@ class StepContext:
 
     def __post_init__(self) -> None:
         self.findings = FindingPublisher(self.publisher, self.journal)
-        self.ledger = LedgerWriter(self.inbox.outbox, self.journal.instance)
         self.enclosures = EnclosurePublisher(self.publisher, self.journal)
         self.lists = ListPublisher(self.publisher, self.journal)
 
@@ -125,7 +124,7 @@ class StepContext:
         if lender is None:
             return None
         try:
-            return disk.answer_of(partial(recipient_of, text, lender), lender.outbox, timing.TABLE_SECONDS)
+            return disk.answer_of(partial(tables.recipient_of, text, lender), lender.outbox, timing.TABLE_SECONDS)
         except FolderFault as fault:
             event("ledger.unread", logging.WARNING, inbox=self.inbox.name, reason=fault.reason)
             return None
@@ -151,6 +150,10 @@ class StepContext:
         there = {index: held for index, held in memory.unaccepted.items() if disk.stat_of(held.part) is not None}
         memory.unaccepted = {}
         return there
+
+    def record(self, order: Order) -> None:
+        """Write what the order has brought into its table, and then its line into the history."""
+        self.journal.record(order, partial(tables.enter, order, self.inbox.outbox, self.journal.instance))
 
     def forget(self, key: str) -> None:
         memory = self.memories.pop(key, OrderMemory())
@@ -180,16 +183,12 @@ class InboxRuntime:
     context: StepContext
     intake: Door
     wake: Callable[[], None]  # its thread
-    most_steps: int  # side by side
+    workers: ThreadPoolExecutor  # for its steps
     wanted_at: float = float("-inf")  # when it last asked whether it may claim, by the clock of the time awake
-    workers: ThreadPoolExecutor = field(init=False)
 
     @property
     def health(self) -> InboxHealth:
         return self.intake.health
-
-    def __post_init__(self) -> None:
-        self.workers = ThreadPoolExecutor(self.most_steps, f"step-{self.context.inbox.name}")
 
 
 def id_of(order: Order) -> str:

@@ -4,7 +4,6 @@ Here are the short ones: the start, and how an order leaves.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 
 from watchfolder.events import printable
 from watchfolder.order import Order, State, key_of_one
@@ -37,7 +36,7 @@ def record(context: StepContext, order: Order) -> Order | None:
     """Write the order's line into the history; then it leaves the journal, unless something is to lie beside it yet."""
     context.publisher.work.clear(order)
     is_news = context.journal.needs_record(order)
-    context.journal.record(order, partial(context.ledger.enter, order))
+    context.record(order)
     if is_news:
         _count_finding(context, order)
     context.delivery_index.read_new()  # first: until then its twins wait for the order
@@ -88,7 +87,7 @@ def keep_parked(context: StepContext, order: Order) -> None:
 
     Of an order of many each file is parked by itself, for each may come back by itself.
     """
-    context.journal.record(order, partial(context.ledger.enter, order))
+    context.record(order)
     context.delivery_index.read_new()  # what was delivered of it serves the twins that have waited for that
     if order.is_resumable and not order.is_of_many:
         return

@@ -61,25 +61,21 @@ def recipient_of(text: str, lender: Inbox) -> str | None:
     return found.pop() or None if len(found) == 1 else None
 
 
-class LedgerWriter:
-    """Adds what an order has brought to the table of one inbox. `owner` signs what a crash can leave."""
+def enter(order: Order, outbox: str, owner: str, perhaps_there: bool) -> None:  # noqa: FBT001 - as the journal asks
+    """Write the order's lines into its table there, but for those that are there from an earlier try.
 
-    def __init__(self, outbox: str, owner: str) -> None:
-        self._outbox = outbox
-        self._owner = owner
-
-    def enter(self, order: Order, perhaps_there: bool) -> None:  # noqa: FBT001 - as the journal asks
-        """Write the order's lines, but for those that are there from an earlier try. Raises FolderFault."""
-        ledger = flow_of(order).ledger
-        lines = [spreadsheet.row(line).encode() for line in ledger.lines(order)] if ledger else []
-        if ledger is None or not lines:
-            return
-        place = Place(self._outbox, ledger.name)
-        with _writing[self._outbox]:
-            try:
-                disk.append_to_table(place, lines, owner=self._owner, perhaps_there=perhaps_there)
-            except FileNotFoundError:
-                head = spreadsheet.row(ledger.columns).encode()
-                with contextlib.suppress(FileExistsError):  # somebody was quicker
-                    disk.write_new(place, head + b"\n", owner=self._owner)
-                disk.append_to_table(place, lines, owner=self._owner, perhaps_there=perhaps_there)
+    `owner` signs what a crash can leave. Raises FolderFault.
+    """
+    ledger = flow_of(order).ledger
+    lines = [spreadsheet.row(line).encode() for line in ledger.lines(order)] if ledger else []
+    if ledger is None or not lines:
+        return
+    place = Place(outbox, ledger.name)
+    with _writing[outbox]:
+        try:
+            disk.append_to_table(place, lines, owner=owner, perhaps_there=perhaps_there)
+        except FileNotFoundError:
+            head = spreadsheet.row(ledger.columns).encode()
+            with contextlib.suppress(FileExistsError):  # somebody was quicker
+                disk.write_new(place, head + b"\n", owner=owner)
+            disk.append_to_table(place, lines, owner=owner, perhaps_there=perhaps_there)
