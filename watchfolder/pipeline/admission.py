@@ -66,7 +66,7 @@ class Admission:
 
         One that is taken up again was counted when it was begun. Raises FolderFault.
         """
-        if order.order_id is None and not order.charged and order.reused_from is None and not order.is_list:
+        if order.order_id is None and order.is_to_be_paid:
             files = sum(file.role is not Role.COPY for file in order.files)
             self._quota.take(order.inbox, files, order.key, order.of_list or order.inbox)
 

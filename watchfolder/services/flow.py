@@ -19,8 +19,6 @@ class Stage(StrEnum):
     CREATE = "create"
     UPLOAD = "upload"
     START = "start"
-    POLL = "poll"
-    FETCH = "fetch"
 
 
 _REPORT_REQUESTS = 2  # ask for it, and how far it is
