@@ -80,6 +80,7 @@ def test_the_address_that_is_gone_comes_back_alone(begin: Open) -> None:
         (b"[InternetShortcut]\nURL=https://192.168.1.1/a.jpg?token=s3cret", "internet"),
         (b"[InternetShortcut]\nURL=https://me:s3cret@example.com/a.jpg", "user name"),
         (b"\xff\x00junk" * 100, "cannot be read"),
+        (SHORTCUT + b"Icon\r\n 0\r\n", "cannot be read"),  # goes on where there is no value
         (SHORTCUT * 100_000, "too long"),
     ],
 )

@@ -60,6 +60,7 @@ def test_a_list_is_judged_line_by_line() -> None:
         ("a.url", b"[Other]\nURL=https://example.com/a.jpg\n", LinkFault.NO_ADDRESS),
         ("a.url", b"[InternetShortcut]\nURL=https://example.com/a\n b.jpg\n", AddressFault.NOT_AN_ADDRESS),
         ("a.url", b"[InternetShortcut]\nURL=file:///etc/passwd\n", AddressFault.NOT_AN_ADDRESS),
+        ("a.url", b"[InternetShortcut]\nURL=https://example.com/a.jpg\nIcon\n 0\n", LinkFault.NOT_READABLE),
         ("a.url", b"\xff\xfe[", LinkFault.NOT_READABLE),
         ("a.desktop", DESKTOP.replace("Link", "Application").encode(), LinkFault.NO_ADDRESS),
         ("a.desktop", DESKTOP.replace("Type=Link\n", "").encode(), LinkFault.NO_ADDRESS),
@@ -99,7 +100,8 @@ def test_other_files_are_no_link_files(name: str) -> None:
 
 
 NAMES = st.sampled_from(["a.url", "a.desktop", "a.webloc", "a.urls"])
-STARTS = st.sampled_from([b"", b"[InternetShortcut]\nURL=", b"[Desktop Entry]\n", b"bplist00", b"<plist>", b"\xff\xfe"])
+SHORTCUTS = [b"[InternetShortcut]\nURL=", b"[InternetShortcut]\nURL\n "]
+STARTS = st.sampled_from([b"", *SHORTCUTS, b"[Desktop Entry]\n", b"bplist00", b"<plist>", b"\xff\xfe"])
 MUTATED = st.builds(
     lambda content, at, byte: content[:at] + byte + content[at + 1 :],
     st.sampled_from([plistlib.dumps({"URL": ADDRESS}, fmt=fmt) for fmt in plistlib.PlistFormat]),

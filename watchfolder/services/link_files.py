@@ -97,7 +97,7 @@ def _entry(content: bytes, section: str, **demands: str) -> _Read:
     """Give `URL` of a section of an INI file in which these keys have these words."""
     try:
         named = _lines_by_key(content, section)
-    except (UnicodeDecodeError, configparser.Error):
+    except (UnicodeDecodeError, configparser.Error, AttributeError):  # the last for a line that goes on without a value
         yield 1, LinkFault.NOT_READABLE
         return
     is_ours = all(named.get(key, "").lower() == word for key, word in demands.items())
