@@ -283,6 +283,7 @@ def test_a_retired_endpoint_names_its_successor_without_secrets() -> None:
         (format_datetime(NOW.replace(year=2025), usegmt=True), 0.0),
         (format_datetime(NOW.replace(year=2099), usegmt=True), 3600.0),
         ("-3", None),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
         ("nan", None),
         ("soon", None),
         ("", None),
@@ -292,7 +293,7 @@ def test_retry_after_is_a_number_or_a_date_and_has_a_bound(text: str, seconds: f
     assert retry_after({"Retry-After": text, "Date": format_datetime(NOW, usegmt=True)}) == seconds
 
 
-@pytest.mark.parametrize("date", ["", "yesterday"])
+@pytest.mark.parametrize("date", ["", "yesterday", "Mon, 01 Jan 2024 00:00:00 +99999999999999"])
 def test_a_date_in_retry_after_means_nothing_without_the_time_of_the_answer(date: str) -> None:
     assert retry_after({"Retry-After": format_datetime(NOW, usegmt=True), "Date": date}) is None
     assert retry_after({"Retry-After": "7", "Date": date}) == 7.0

@@ -264,7 +264,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return min(float(text), LONGEST_HOLD_SECONDS)
     try:
         seconds = (_date(text) - _date(headers.get("Date", ""))).total_seconds()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return min(max(seconds, 0.0), LONGEST_HOLD_SECONDS)
 
