@@ -229,7 +229,7 @@ class OrderFile(Record):
     name: RelativeName  # below the inbox, the user's own
     sent_name: str  # what the service is told: harmless, with the extension of the bytes' format
     media_type: str
-    size: int = Field(ge=0)  # bytes
+    size: int = Field(ge=0, lt=1 << 63)  # bytes
     mtime_ns: int
     address: str = Field(default="", repr=False)  # that the service fetches the picture from: a secret, for its query
     role: Role = Role.PICTURE

@@ -155,6 +155,12 @@ def test_what_no_order_is_made_of_is_refused(facts: dict[str, object]) -> None:
         made_order(**facts)
 
 
+@pytest.mark.parametrize("size", [-1, 1 << 63, 1 << 80])
+def test_a_size_that_no_file_has_is_refused(size: int) -> None:
+    with pytest.raises(ValidationError):
+        made_order(files=(made_file("a.jpg").model_dump() | {"size": size},))
+
+
 def test_an_instant_without_a_zone_is_refused() -> None:
     with pytest.raises(ValidationError):
         Moment(at=datetime(2026, 1, 1))  # noqa: DTZ001 - that is the point
