@@ -81,6 +81,13 @@ def test_explain_answers_for_the_dead_and_for_the_living(dead: Studio) -> None:
     assert "whole picture" in answer(dead, "explain", str(dead.folder("inbox") / "here.jpg"))
 
 
+def test_a_rehearsal_tells_what_is_to_be_had_and_which_inboxes_do_not_answer(dead: Studio) -> None:
+    dead.drop("here.jpg")
+    said = dead.run("run", "--once", "--dry-run").stdout
+    assert said.count("But: ") == said.count("it does not answer") == len(SHARES)
+    assert "All together: 1 file," in said
+
+
 @pytest.mark.parametrize("arguments", [("history",), ("verify",), ("release", "photos"), ("retry", "IMG.jpg")])
 def test_the_other_commands_answer_as_well(dead: Studio, arguments: tuple[str, ...]) -> None:
     dead.set_aside("IMG.jpg")

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from watchfolder import disk, quota
 from watchfolder.clock import Clock
@@ -108,7 +109,7 @@ class _Cost:
 
 
 def tell(config: Config) -> Iterator[str]:
-    plans = {name: _plan(inbox, config) for name, inbox in config.inboxes.items()}
+    plans = _plan_all(config)
     is_met = is_held(Place(config.state_dir, "lock"))  # a daemon that runs has counted them as they came
     new = {name: 0 if is_met else plan.answers.total() for name, plan in plans.items()}
     wanted = {name: 0 if plan.fault else plan.answers[Action.TAKE] for name, plan in plans.items()}
@@ -122,16 +123,25 @@ def tell(config: Config) -> Iterator[str]:
     yield "This was a rehearsal: nothing was sent, moved or paid."
 
 
+def _plan_all(config: Config) -> dict[str, InboxPlan]:
+    """Look into the inboxes side by side; one that cannot be looked into says so, and costs nothing."""
+    asked = {name: disk.Question(partial(_plan, inbox, config), inbox.path) for name, inbox in config.inboxes.items()}
+    plans = {}
+    for name, question in asked.items():
+        try:
+            plans[name] = question.answer()
+        except FolderFault as fault:
+            plans[name] = InboxPlan(config.inboxes[name], config.api.reads, fault.reason)
+    return plans
+
+
 def _plan(inbox: Inbox, config: Config) -> InboxPlan:
     plan, state_dir = InboxPlan(inbox, config.api.reads), config.state_dir
-    try:
-        if read_token(inbox.path) is None and os.path.exists(os.path.join(state_dir, "folders.json")):
-            plan.fault = f"{inbox.path}: not a folder we know (yet): is the share mounted?"
-            Folders(state_dir, "", config.commands).require_mount(inbox.path)
-        claiming = (each for each in read_orders(state_dir) if (each.inbox, each.state) == (inbox.name, State.CLAIMING))
-        _count_files(plan, config, being_taken={file.name for order in claiming for file in order.files})
-    except FolderFault as fault:
-        plan.fault = fault.reason
+    if read_token(inbox.path) is None and os.path.exists(os.path.join(state_dir, "folders.json")):
+        plan.fault = f"{inbox.path}: not a folder we know (yet): is the share mounted?"
+        Folders(state_dir, "", config.commands).require_mount(inbox.path)
+    claiming = (each for each in read_orders(state_dir) if (each.inbox, each.state) == (inbox.name, State.CLAIMING))
+    _count_files(plan, config, being_taken={file.name for order in claiming for file in order.files})
     return plan
 
 
