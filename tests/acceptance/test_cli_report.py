@@ -56,6 +56,12 @@ def test_a_report_is_fetched_beside_its_picture_in_the_inboxs_language(
     assert sandbox.sins == []
 
 
+def test_the_inboxs_language_holds_also_by_a_link_to_its_outbox(studio: Studio, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(studio.folder("outbox"))
+    assert studio.run("report", str(tmp_path / "link" / NAME)).returncode == 0
+    assert Path(f"{picture(studio)}.report.ja-JP.pdf").exists()
+
+
 def test_a_picture_that_was_moved_away_with_its_sidecar_has_its_report_too(studio: Studio, tmp_path: Path) -> None:
     archive = tmp_path / "archive"
     picture(studio).parent.rename(archive)

@@ -88,6 +88,11 @@ def test_a_rehearsal_tells_what_is_to_be_had_and_which_inboxes_do_not_answer(dea
     assert "All together: 1 file," in said
 
 
+def test_what_was_paid_can_be_fetched_though_inboxes_do_not_answer(dead: Studio) -> None:
+    (dead.root / "fetched").mkdir()
+    assert "Our orders at the service: " in answer(dead, "reconcile", "--fetch", str(dead.root / "fetched"))
+
+
 @pytest.mark.parametrize("arguments", [("history",), ("verify",), ("release", "photos"), ("retry", "IMG.jpg")])
 def test_the_other_commands_answer_as_well(dead: Studio, arguments: tuple[str, ...]) -> None:
     dead.set_aside("IMG.jpg")

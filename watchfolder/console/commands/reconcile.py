@@ -237,13 +237,14 @@ def lines(books: Books) -> Iterator[str]:
 
 def require_no_inbox(folder: str, config: Config) -> str:
     """Return the folder's full path. Raises UnknownName when it is none, or one whose files would be bought again."""
-    path = os.path.realpath(folder)
-    if not os.path.isdir(path):
+    inboxes = {inbox.path: name for name, inbox in config.inboxes.items()}
+    real = disk.follow_links({folder, *inboxes})
+    if not os.path.isdir(folder):
         raise UnknownName([f"{folder}: there is no such folder"])
-    for name, inbox in config.inboxes.items():
-        if os.path.commonpath([path, os.path.realpath(inbox.path)]) == os.path.realpath(inbox.path):
+    for inbox, name in inboxes.items():
+        if f"{real[folder]}/".startswith(f"{real[inbox]}/"):
             raise UnknownName([f"{folder}: it lies in the inbox {name}, where what is fetched would be bought again"])
-    return path
+    return real[folder]
 
 
 def fetch_all(orders: Sequence[Undelivered], folder: str, config: Config) -> Iterator[str]:

@@ -91,8 +91,9 @@ def _read(content: bytes, picture: Place, sidecar: Place) -> CheckedPicture:
 
 def locale_of(picture: CheckedPicture, config: Config) -> str:
     """Return the language of the outbox that the picture lies in, if it still does."""
-    inboxes = config.inboxes.values()
-    own = (inbox for inbox in inboxes if picture.place.path.startswith(f"{inbox.outbox}/"))
+    folder, inboxes = picture.place.root, config.inboxes.values()
+    real = disk.follow_links({folder, *(inbox.outbox for inbox in inboxes)})
+    own = (inbox for inbox in inboxes if f"{real[folder]}/".startswith(f"{real[inbox.outbox]}/"))
     return next((inbox.report_locale for inbox in own), LOCALES[0])
 
 
