@@ -75,6 +75,12 @@ def test_check_answers_for_each_inbox_and_looks_at_the_others_as_ever(dead: Stud
     assert any(line.startswith("ok   service: ") for line in said)
 
 
+@pytest.mark.parametrize("what", ["a", "nas/a/outbox"])
+def test_what_does_not_answer_cannot_be_accepted(dead: Studio, what: str) -> None:
+    said = dead.run("check", "--accept", what if what == "a" else str(dead.root / what))
+    assert (said.returncode, "it does not answer" in said.stdout) == (75, True)
+
+
 def test_explain_answers_for_the_dead_and_for_the_living(dead: Studio) -> None:
     assert "it does not answer" in answer(dead, "explain", str(dead.root / "nas/a/inbox/x.jpg"))
     dead.drop("here.jpg")

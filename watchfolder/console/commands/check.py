@@ -83,7 +83,7 @@ def accept(config: Config, name: str) -> Iterator[str]:
         raise UnknownName([f"{name} is no inbox, and {path} none of the configured folders: {names}"])
     folders = Folders(config.state_dir, _OWNER, config.commands, config.inboxes.values())
     for place in known.get(name, [path]):
-        folders.accept(place)
+        disk.answer_of(partial(folders.accept, place), place, _SILENT_SECONDS)
         yield place
 
 
