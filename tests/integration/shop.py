@@ -32,6 +32,10 @@ QUICK = Pace(attempts=1, first_wait_seconds=0.01, max_wait_seconds=0.02, connect
 NOWHERE = "http://127.0.0.1:9"
 
 
+class Killed(BaseException):
+    """The process ends here: what a test has a call do, and nobody catches."""
+
+
 class Shop:
     """`ahead` is how far its beats are before its clock: what they wait for has come by then."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from holding import leased
-from shop import OTHER, PICTURE, Open, Shop, opening
+from shop import OTHER, PICTURE, Killed, Open, Shop, opening
 
 from watchfolder import disk, history, intake
 from watchfolder.disk import Place
@@ -241,10 +241,6 @@ def test_without_a_list_each_is_looked_at_by_itself(begin: Open) -> None:
     assert_told_once(shop, service, "a.jpg")
 
 
-class _Killed(BaseException):
-    """The process ends here."""
-
-
 @pytest.mark.parametrize("moment", ["before the move", "after the move", "before the ledger", "after the ledger"])
 def test_whenever_it_dies_the_picture_is_there_once_and_told_once(
     begin: Open, monkeypatch: pytest.MonkeyPatch, moment: str
@@ -254,16 +250,16 @@ def test_whenever_it_dies_the_picture_is_there_once_and_told_once(
 
     def dying_deliver(self: FindingPublisher, order: Order) -> Order:
         if moment == "before the move":
-            raise _Killed
+            raise Killed
         after = deliver(self, order)
         if moment == "after the move":
-            raise _Killed
+            raise Killed
         return after
 
     def dying_enter(order: Order, outbox: str, owner: str, perhaps_there: bool) -> None:
         if moment == "after the ledger":
             enter(order, outbox, owner, perhaps_there)
-        raise _Killed
+        raise Killed
 
     with monkeypatch.context() as dying:
         dying.setattr(FindingPublisher, "deliver", dying_deliver)

@@ -10,7 +10,7 @@ import pytest
 from holding import leased
 from PIL import Image
 from sandbox_client import Client, data
-from shop import OTHER, PICTURE, Open, Shop, closing_a_sub_folder
+from shop import OTHER, PICTURE, Killed, Open, Shop, closing_a_sub_folder
 
 from watchfolder import history
 from watchfolder.order import Order, State
@@ -178,10 +178,6 @@ def test_the_same_picture_again_is_a_new_issue(begin: Open) -> None:
     assert service.credits["watermarkEmbed"] == 6
 
 
-class _Killed(BaseException):
-    """The process ends here."""
-
-
 @pytest.mark.parametrize(
     "moment",
     ["before the first name", "after the first name", "after the originals", "before the ledger", "after the ledger"],
@@ -194,22 +190,22 @@ def test_whenever_it_dies_each_copy_is_there_once_and_told_once(
 
     def dying_deliver(self: Publisher, order: Order, numbers: Any) -> Order:  # noqa: ANN401 - a sequence
         if moment == "before the first name":
-            raise _Killed
+            raise Killed
         if moment == "after the first name":
             deliver(self, order, list(numbers)[:1])
-            raise _Killed
+            raise Killed
         return deliver(self, order, numbers)
 
     def dying_place(self: OriginalPublisher, order: Order, indexes: Any) -> Order:  # noqa: ANN401 - a sequence
         place(self, order, indexes)
         if moment == "after the originals":
-            raise _Killed
+            raise Killed
         return order
 
     def dying_enter(order: Order, outbox: str, owner: str, perhaps_there: bool) -> None:
         if moment == "after the ledger":
             enter(order, outbox, owner, perhaps_there)
-        raise _Killed
+        raise Killed
 
     with monkeypatch.context() as dying:
         dying.setattr(Publisher, "deliver", dying_deliver)

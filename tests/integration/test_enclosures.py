@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shop import OTHER, PICTURE, Open, Shop, opening
+from shop import OTHER, PICTURE, Killed, Open, Shop, opening
 
 from watchfolder import disk, history, intake
 from watchfolder.order import State
@@ -335,10 +335,6 @@ def test_a_verdict_that_a_person_wants_to_be_told_of_is_counted(begin: Open) -> 
 # Deaths
 
 
-class _Killed(BaseException):
-    """The process ends here."""
-
-
 DEATHS = [("note", 5), ("new_file", 2), ("publish_new", 2), ("write_new", 1)]  # each is called as often, at least
 
 
@@ -356,11 +352,11 @@ def test_whenever_it_dies_each_lies_there_once(
             calls.append(call)
         if len(calls) == nth and not is_after:
             calls.append("dead")
-            raise _Killed
+            raise Killed
         done = do(*given, **named)
         if len(calls) == nth:
             calls.append("dead")
-            raise _Killed
+            raise Killed
         return done
 
     with monkeypatch.context() as patched:

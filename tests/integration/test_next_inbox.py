@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shop import Shop, files_in, opening
+from shop import Killed, Shop, files_in, opening
 
 from watchfolder import daemon, disk
 from watchfolder.errors import FolderFault
@@ -16,10 +16,6 @@ from watchfolder.sandbox import Sandbox
 
 Row = tuple[Shop, Sandbox]
 ROW = ("first", "second")
-
-
-class _Killed(BaseException):
-    """The process ends here."""
 
 
 @pytest.fixture
@@ -68,7 +64,7 @@ def test_a_result_that_the_next_inbox_took_at_once_is_delivered_once(
     row: Row, monkeypatch: pytest.MonkeyPatch, call: str, *, has_died: bool
 ) -> None:
     shop, service = row
-    error = _Killed() if has_died else FolderFault("state: permission denied", code="EACCES")
+    error = Killed() if has_died else FolderFault("state: permission denied", code="EACCES")
     with monkeypatch.context() as patched:
         fail_between_name_and_journal(shop, patched, call, error)
     if has_died:
@@ -123,7 +119,7 @@ def die_before_the_name(
     def publish_new(part: disk.Place, *_: Any, **__: Any) -> None:  # noqa: ANN401 - whatever it takes
         first(part)
         died.set()
-        raise _Killed
+        raise Killed
 
     with monkeypatch.context() as patched:
         patched.setattr(disk, "publish_new", publish_new)

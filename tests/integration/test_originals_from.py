@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shop import OTHER, PICTURE, Open, Shop
+from shop import OTHER, PICTURE, Killed, Open, Shop
 
 from watchfolder import disk, history, intake
 from watchfolder.disk import Held, Place, files, moves
@@ -247,10 +247,6 @@ def test_originals_whose_inbox_is_away_are_waited_for(begin: Open) -> None:
     assert_lent(shop, "a.jpg", "a.jpg")
 
 
-class _Killed(BaseException):
-    """The process ends here."""
-
-
 @pytest.mark.parametrize("moment", ["before the copy", "after the copy", "before the upload"])
 def test_whenever_it_dies_the_copy_is_made_once_and_goes_in_the_end(
     begin: Open, monkeypatch: pytest.MonkeyPatch, moment: str
@@ -262,7 +258,7 @@ def test_whenever_it_dies_the_copy_is_made_once_and_goes_in_the_end(
     def dying_copy(source: Place, target: Place, *, owner: str) -> None:
         if moment == "after the copy":
             copy(source, target, owner=owner)
-        raise _Killed
+        raise Killed
 
     find(shop, "a.jpg")
     if moment == "before the upload":
@@ -271,7 +267,7 @@ def test_whenever_it_dies_the_copy_is_made_once_and_goes_in_the_end(
         keep(shop, "a.jpg", OTHER)  # what the order holds is its own by now
     else:
         monkeypatch.setattr(disk, "copy", dying_copy)
-        with pytest.raises(_Killed):
+        with pytest.raises(Killed):
             shop.work(shop.is_done)
         monkeypatch.undo()
     shop.live_again()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from file_systems import tmpfs
-from shop import OTHER, PICTURE, Open, Shop
+from shop import OTHER, PICTURE, Killed, Open, Shop
 
 from watchfolder import disk
 from watchfolder.disk import Place
@@ -121,23 +121,19 @@ def test_an_inbox_goes_on_when_a_person_says_that_its_orders_are_gone(begin: Ope
     assert (shop.files("outbox"), shop.orders(), service.paid) == (["sub/a.jpg"], (), 1)
 
 
-class _Killed(BaseException):
-    """The process ends here."""
-
-
 def die_moving(shop: Shop, monkeypatch: pytest.MonkeyPatch, moves: int) -> None:
     """End a life amid the move of an order's files, after so many of them."""
     move, made = disk.move, list[Place]()
 
     def dying_move(source: Place, target: Place, **rest: Any) -> None:  # noqa: ANN401 - whatever it takes
         if len(made) == moves:
-            raise _Killed
+            raise Killed
         made.append(target)
         move(source, target, **rest)
 
     change(shop, **moved(shop, "path"))
     monkeypatch.setattr(disk, "move", dying_move)
-    with pytest.raises(_Killed):
+    with pytest.raises(Killed):
         shop.intake.open_again(0.0)
     monkeypatch.undo()
 

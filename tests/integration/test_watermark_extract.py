@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from sandbox_client import Client, data
-from shop import OTHER, PICTURE, Open, Shop
+from shop import OTHER, PICTURE, Killed, Open, Shop
 
 from watchfolder import disk, history, intake
 from watchfolder.disk import Place
@@ -475,10 +475,6 @@ def test_many_pairs_cost_little_more_than_two_requests_each(begin: Open, monkeyp
 # --- whenever it dies
 
 
-class _Killed(BaseException):
-    """The process ends here."""
-
-
 _MOMENTS = ("between the renames", "before the move", "between picture and original", "after both")
 
 
@@ -491,24 +487,24 @@ def test_whenever_it_dies_each_of_a_pair_is_there_once(
 
     def dying_deliver(self: FindingPublisher, order: Order) -> Order:
         if moment == "before the move":
-            raise _Killed
+            raise Killed
         after = deliver(self, order)
         if moment == "after both":
-            raise _Killed
+            raise Killed
         return after
 
     def dying_place(self: OriginalPublisher, order: Order, indexes: Sequence[int]) -> Order:
         if moment == "between picture and original":
-            raise _Killed
+            raise Killed
         return place(self, order, indexes)
 
     def dying_move(self: Claims, order: Order, file: OrderFile, batch: disk.FsyncBatch) -> bool:
         if moment == "between the renames" and file.role is Role.PICTURE:
-            raise _Killed
+            raise Killed
         return move(self, order, file, batch)
 
     drop_pair(shop, "in/a.jpg")
-    with monkeypatch.context() as dying, contextlib.suppress(_Killed):
+    with monkeypatch.context() as dying, contextlib.suppress(Killed):
         dying.setattr(FindingPublisher, "deliver", dying_deliver)
         dying.setattr(OriginalPublisher, "place", dying_place)
         dying.setattr(Claims, "_move", dying_move)

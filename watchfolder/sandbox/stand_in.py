@@ -178,6 +178,13 @@ class Sandbox(Options):
             return {order.order_id: _record_of(order) for order in self._state.orders.values()}
 
     @property
+    def sent_files(self) -> list[str]:
+        """The SHA-256 of each file that was taken in, paid or not."""
+        with self._state.lock:
+            orders = self._state.orders.values()
+            return [file.sha256 for order in orders for file in order.files if file.was_uploaded]
+
+    @property
     def paid(self) -> int:
         """How many credits were taken from live keys and not given back: for a file of Anti-AI one, failed or not."""
         return sum(self.credits.values())

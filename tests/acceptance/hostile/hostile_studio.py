@@ -63,12 +63,6 @@ class Studio:
         """Return every line of the log; one that a name had forged or torn would be no JSON."""
         return [json.loads(line) for line in (self.root / "daemon.log").read_bytes().split(b"\n") if line]
 
-    def uploads(self) -> list[str]:
-        """Return the SHA-256 of all that the service took in, paid or not."""
-        with self.sandbox._state.lock:
-            orders = list(self.sandbox._state.orders.values())
-            return [file.sha256 for order in orders for file in order.files if file.was_uploaded]
-
     def check(self, *, may_cut: bool = False) -> None:
         """Nothing broke, nothing came from outside, nothing was sent or paid twice, and no request was a sin.
 
@@ -78,8 +72,8 @@ class Studio:
         assert self.sandbox.sins == []
         broken = [line for line in self.log() if any(word in json.dumps(line) for word in _BROKEN)]
         assert broken == []
-        assert may_cut or set(self.uploads()) <= {digest(content) for content in self.contents.values()}
-        assert may_cut or len(self.uploads()) == len(set(self.uploads()))
+        assert may_cut or set(self.sandbox.sent_files) <= {digest(content) for content in self.contents.values()}
+        assert may_cut or len(self.sandbox.sent_files) == len(set(self.sandbox.sent_files))
         assert set(self.sandbox.paid_files.values()) <= {1}
 
     def tail(self) -> str:
@@ -101,7 +95,7 @@ def studio(**settings: object) -> Iterator[Studio]:
             _configure(made, settings)
             with outside.untouched():
                 yield made
-            assert not digests & set(made.uploads())
+            assert not digests & set(made.sandbox.sent_files)
         assert outside.digests() == digests
     finally:
         unpin(root)
