@@ -131,6 +131,18 @@ def test_what_is_not_taken_is_sent_again_the_same_bytes_further_apart_each_time(
     assert len(sandbox.pushes) == 4
 
 
+def test_a_webhook_that_was_removed_hears_no_more(client: Client, sandbox: Sandbox, ear: Receiver) -> None:
+    sandbox.push_retry_seconds = (3600.0,)
+    ear.statuses = [500]
+    webhook = register(client, ear.url)
+    client.confirmed()
+    wait_until(lambda: sandbox.pushes)
+    assert client.call("DELETE", f"{PATH}/{webhook['id']}").ok
+    (event,) = sandbox._courier.events()
+    sandbox._courier.send(event)  # as after that hour
+    assert len(ear.calls) == 1
+
+
 def test_by_default_it_tries_as_long_as_contract_md_says() -> None:
     assert tuple(Sandbox().push_retry_seconds) == (1, 2, 4, 1800, 7200, 14400)
 
