@@ -87,7 +87,7 @@ def play(stage: Stage, refusal: Refusal) -> Verdict:
         found = list(_command(stage, refusal.plan, story.command))
     else:
         stage.start(refusal.plan, once=False, mischief=story.mischief)
-        found = [*_suffer(stage, refusal.plan), *_recover(stage, outcome, refusal.plan)]
+        found = [*_suffer(stage, outcome, refusal.plan), *_recover(stage, outcome, refusal.plan)]
     was_struck, calls = stage.faults.struck > 0, stage.faults.calls()
     if story.command:  # a person gives it again
         stage.run(command=story.command)
@@ -115,13 +115,13 @@ def _pictures(stage: Stage) -> Iterator[Path]:
             yield path
 
 
-def _suffer(stage: Stage, plan: Plan) -> Iterator[str]:
+def _suffer(stage: Stage, outcome: Outcome, plan: Plan) -> Iterator[str]:
     """Let a lasting fault last until it has been told, and then a while; then lift it."""
     if plan.action is not Action.FAIL_FROM:
         return
     until = time.monotonic() + _TOLD_SECONDS
     while not _is_told(stage, plan.number) and not stage.nursery.is_over() and time.monotonic() < until:
-        if not stage.faults.struck and _is_finished(stage, 0):
+        if not stage.faults.struck and _is_finished(stage, _told_files(outcome())):
             break
         time.sleep(_LOOK_SECONDS)
     time.sleep(_SUFFERING_SECONDS)
