@@ -6,7 +6,7 @@ import pytest
 from shop import OTHER, PICTURE, Open, Shop
 
 from watchfolder import disk
-from watchfolder.api.failures import FAILURES
+from watchfolder.api.failures import FAILURES, OF_THE_FILE
 from watchfolder.errors import FolderFault
 from watchfolder.order import State
 from watchfolder.publish import Publisher
@@ -14,7 +14,6 @@ from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.orders import SENTENCES
 
 PASSING = [code for code, known in FAILURES.items() if known.tries > 1]
-OF_THE_FILE = [code for code, known in FAILURES.items() if known.is_of_the_file]
 PAUSES = (300.0, 900.0, 2700.0)
 USUAL = {"kept": {"look_seconds": 0}, "api": {"reads": "v3"}}
 

@@ -1,4 +1,4 @@
-"""What the service says of an order that it failed, and what that means: one literal table, read by code.
+"""What the service says of an order that it failed, and what that means: literal tables, read by code.
 
 Source: the failure codes of the vendor's API description as of 2026-10-09. Its sentence is Korean, one for each code:
 people get our own, and that one for support.
@@ -25,7 +25,6 @@ class FailureCode:
     reason: str
     advice: str
     tries: int = 0  # it may pass: so often the same files are ordered again, with pauses
-    is_of_the_file: bool = False  # beyond doubt: it says nothing about the service
 
 
 class FailedAtService(Reject):
@@ -38,10 +37,37 @@ class FailedAtService(Reject):
         super().__init__(known.reason, code=code, advice=known.advice)
         self.said = said
         self.tries = known.tries
-        self.is_of_the_file = known.is_of_the_file
+        self.is_of_the_file = code in OF_THE_FILE
 
 
 _UNKNOWN = FailureCode("The service could not process this picture.", _ANEW)
+
+OF_THE_FILE: Mapping[str, FailureCode] = {
+    "WATERMARK_FILE_FORMAT_UNSUPPORTED": FailureCode("The service does not take this file format.", _CONVERT),
+    "WATERMARK_FILE_CORRUPTED": FailureCode(
+        "The service says that this file is damaged.",
+        "Copy it once more from where it came from; if it is the same, save it anew in a picture editor.",
+    ),
+    "WATERMARK_FILE_SIZE_UNSUPPORTED": FailureCode(
+        "The service does not take a file of this size.",
+        "Save it smaller, or less compressed if it is tiny, and move that into the inbox.",
+    ),
+    "WATERMARK_IMAGE_COLOR_MODE_UNSUPPORTED": FailureCode(
+        "The service does not take the colour mode of this picture, such as CMYK, a palette or 16 bits.",
+        "Convert it to RGB with 8 bits a channel and move that into the inbox.",
+    ),
+    "WATERMARK_IMAGE_DIMENSIONS_UNSUPPORTED": FailureCode(
+        "The service does not take a picture of this width and height.",
+        "Scale it, most likely down, and move that into the inbox.",
+    ),
+    "WATERMARK_PDF_UNSUPPORTED": FailureCode(
+        "The service does not take this PDF: it is encrypted, damaged or has too many pages.",
+        "Save it without a password, in fewer pages, and move that into the inbox.",
+    ),
+    "WATERMARK_INPUT_UNSUPPORTED": FailureCode("The service can not work on this file.", _CONVERT),
+    "AI_DETECTION_INVALID_IMAGE": FailureCode("The service can not read this as a picture.", _CONVERT),
+}
+"""Where the file is at fault, beyond doubt: nothing of it is said about the service."""
 
 FAILURES: Mapping[str, FailureCode] = {
     "PROCESSING_ERROR": _UNKNOWN,
@@ -57,39 +83,7 @@ FAILURES: Mapping[str, FailureCode] = {
         "Move it back into the inbox to order it anew. If that fails as well, a newer watchfolder is needed.",
         tries=1,
     ),
-    # the file
-    "WATERMARK_FILE_FORMAT_UNSUPPORTED": FailureCode(
-        "The service does not take this file format.", _CONVERT, is_of_the_file=True
-    ),
-    "WATERMARK_FILE_CORRUPTED": FailureCode(
-        "The service says that this file is damaged.",
-        "Copy it once more from where it came from; if it is the same, save it anew in a picture editor.",
-        is_of_the_file=True,
-    ),
-    "WATERMARK_FILE_SIZE_UNSUPPORTED": FailureCode(
-        "The service does not take a file of this size.",
-        "Save it smaller, or less compressed if it is tiny, and move that into the inbox.",
-        is_of_the_file=True,
-    ),
-    "WATERMARK_IMAGE_COLOR_MODE_UNSUPPORTED": FailureCode(
-        "The service does not take the colour mode of this picture, such as CMYK, a palette or 16 bits.",
-        "Convert it to RGB with 8 bits a channel and move that into the inbox.",
-        is_of_the_file=True,
-    ),
-    "WATERMARK_IMAGE_DIMENSIONS_UNSUPPORTED": FailureCode(
-        "The service does not take a picture of this width and height.",
-        "Scale it, most likely down, and move that into the inbox.",
-        is_of_the_file=True,
-    ),
-    "WATERMARK_PDF_UNSUPPORTED": FailureCode(
-        "The service does not take this PDF: it is encrypted, damaged or has too many pages.",
-        "Save it without a password, in fewer pages, and move that into the inbox.",
-        is_of_the_file=True,
-    ),
-    "WATERMARK_INPUT_UNSUPPORTED": FailureCode("The service can not work on this file.", _CONVERT, is_of_the_file=True),
-    "AI_DETECTION_INVALID_IMAGE": FailureCode(
-        "The service can not read this as a picture.", _CONVERT, is_of_the_file=True
-    ),
+    **OF_THE_FILE,
 }
 """An unknown code, and none at all, are read as PROCESSING_ERROR."""
 
