@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Literal, TextIO
+from typing import TextIO
 
 from typing_extensions import override
 
@@ -24,7 +24,7 @@ Value = str | int | float | bool | None
 
 
 def set_up(
-    format: Literal["auto", "text", "json"],  # noqa: A002 - the name of the option
+    format: str,  # noqa: A002 - the name of the option: auto, text or json
     level: int,
     environ: Mapping[str, str],
     stream: TextIO,

@@ -12,28 +12,15 @@ import typer
 from watchfolder.command_line import Control
 from watchfolder.config import Config, require_key
 from watchfolder.config.installed_unit import unit_of
+from watchfolder.config.sections import DEFAULT_SERVICE
 from watchfolder.console import exit_codes, settings
 from watchfolder.console.commands import init_setup
 from watchfolder.console.privileges import act_as_daemon
 from watchfolder.console.shell import Quiet, fail, in_words, say, set_up, tell_fault, tell_findings
 from watchfolder.errors import ConfigError
 
-
-class Plan(StrEnum):
-    """The service's plans, as init_setup.PLANS has them."""
-
-    FREE = "free"
-    PRO = "pro"
-    ENTERPRISE = "enterprise"
-
-
-class Offer(StrEnum):
-    """What can be bought, as services.FLOWS has it."""
-
-    ANTI_AI = "anti-ai"
-    WATERMARK_EMBED = "watermark-embed"
-    WATERMARK_EXTRACT = "watermark-extract"
-    AI_DETECTION = "ai-detection"
+Plan = StrEnum("Plan", ["free", "pro", "enterprise"])  # as init_setup.PLANS has them
+Offer = StrEnum("Offer", ["anti-ai", "watermark-embed", "watermark-extract", "ai-detection"])  # as services.FLOWS
 
 
 def init(  # noqa: PLR0913 - each is an option
@@ -101,11 +88,11 @@ def _ask_all(said: _Said) -> init_setup.Wishes:
     return init_setup.Wishes(
         config=path,
         folder=os.path.abspath(_asked("Folder for the pictures", said.folder, pictures, is_wanted=is_new)),
-        service=_asked("Service", said.service, Offer.ANTI_AI, is_wanted=is_new),
+        service=_asked("Service", said.service, Offer(DEFAULT_SERVICE), is_wanted=is_new),
         state_dir=state_dir if is_root else os.path.abspath("state"),
         key_file=key_file,
         key="" if os.path.lexists(key_file) else _key(said.key_file),
-        requests_per_minute=init_setup.PLANS[_asked("Your plan", said.plan, Plan.FREE, is_wanted=is_new)],
+        requests_per_minute=init_setup.PLANS[_asked("Your plan", said.plan, Plan.free, is_wanted=is_new)],
         user=said.user if is_root else "",
         group=_asked("Group of the people who share them", said.group, "photos", is_wanted=True) if is_root else "",
     )

@@ -37,17 +37,8 @@ _STOP = frozenset({signal.SIGTERM, signal.SIGINT})
 _AT_ONCE = frozenset({signal.SIGHUP, signal.SIGUSR1})
 
 
-class LogFormat(StrEnum):
-    AUTO = "auto"
-    TEXT = "text"
-    JSON = "json"
-
-
-class LogLevel(StrEnum):
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
+LogFormat = StrEnum("LogFormat", ["auto", "text", "json"])
+LogLevel = StrEnum("LogLevel", ["debug", "info", "warning", "error"])
 
 
 def run(  # noqa: PLR0913 - each is an option
@@ -66,15 +57,15 @@ def run(  # noqa: PLR0913 - each is an option
             "--wait-for-configuration", help="Say what is missing in it, also on the page, until it can be used."
         ),
     ] = False,
-    log_format: Annotated[LogFormat, typer.Option(help="How a log line looks.")] = LogFormat.AUTO,
+    log_format: Annotated[LogFormat, typer.Option(help="How a log line looks.")] = LogFormat.auto,
     log_level: Annotated[LogLevel | None, typer.Option(help="What is logged (default: info).")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Watch the inboxes, in the foreground, until told to stop."""
     if dry_run:
         _tell_plan(config_file, once=once)
-    has_bar = once and not quiet and log_format is not LogFormat.JSON and sys.stderr.isatty()
-    level = log_level or (LogLevel.WARNING if has_bar or quiet else LogLevel.INFO)
+    has_bar = once and not quiet and log_format is not LogFormat.json and sys.stderr.isatty()
+    level = log_level or (LogLevel.warning if has_bar or quiet else LogLevel.info)
 
     def set_up_logs() -> None:
         logs.set_up(log_format.value, logging.getLevelName(level.upper()), os.environ, sys.stderr)
