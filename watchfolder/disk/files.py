@@ -131,11 +131,9 @@ def open_regular_in(parent: int, place: Place, flags: int = _FILE) -> int:
 
 def stat_of(place: Place) -> os.stat_result | None:
     """Return what lies there (a link itself, not its target), or None."""
-    try:
-        with folder_of(place) as parent:
-            return os.stat(place.base, dir_fd=parent, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
+    with contextlib.suppress(FileNotFoundError), folder_of(place) as parent:
+        return os.stat(place.base, dir_fd=parent, follow_symlinks=False)
+    return None
 
 
 def is_regular(status: os.stat_result) -> bool:
@@ -243,10 +241,7 @@ def may_be_open(place: Place) -> bool:
 
 def remove(place: Place, *, durable: bool = True) -> None:
     """Unlink the file, if it is there, and sync its folder."""
-    try:
-        with folder_of(place) as folder:
-            os.unlink(place.base, dir_fd=folder)
-            if durable:
-                sync_folder(folder)
-    except FileNotFoundError:
-        return
+    with contextlib.suppress(FileNotFoundError), folder_of(place) as folder:
+        os.unlink(place.base, dir_fd=folder)
+        if durable:
+            sync_folder(folder)

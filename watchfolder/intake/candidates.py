@@ -307,8 +307,7 @@ class Candidates:
             (name for name in woken if name in self.sightings),
             key=lambda name: (self.sightings[name].first_seen, self.sightings[name].mtime_ns),
         )
-        for name in oldest_first:
-            self.quiet.setdefault(name, now)
+        self.wake(oldest_first, now)
 
     def count_listed(self, name: str, sighting: Sighting, listed: int, now: float) -> None:
         """Let the quota know of what a list holds before it is taken."""

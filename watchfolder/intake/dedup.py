@@ -42,6 +42,11 @@ class Left(NamedTuple):
 
 @dataclass
 class Sorted:
+    """What a claim makes of its files, and what they are compared with."""
+
+    under_way: Sequence[tuple[Order, OrderFile]] = ()  # what may have the bytes of one
+    parked: list[Order] = field(default_factory=list)  # and is not resumed
+    met: dict[str, str] = field(default_factory=dict)  # bytes or address → the order resumed with them; "": the new one
     fresh: list[Ready] = field(default_factory=list)  # to be bought
     resumed: list[tuple[Sequence[Ready], Order]] = field(default_factory=list)  # and the parked order that waits for it
     known: list[tuple[Ready, Key]] = field(default_factory=list)  # and the order that brought what is there already
@@ -95,14 +100,14 @@ class Dedup:
     @contextlib.contextmanager
     def sort(self, ready: Sequence[Ready]) -> Iterator[Sorted]:
         """Part the files by what is known of their bytes. In the block no other inbox begins an order."""
-        left = Sorted()  # from one try to the next
+        left: dict[str, Left] = {}  # from one try to the next
         while True:
-            parts = Sorted(left=left.left)
             under_way = self._under_way(ready)  # first: what is parked meanwhile is missed by neither
-            read = self._sort(ready, parts, under_way, self._parked())
+            parts = Sorted(under_way, self._parked(), left=left)
+            read = self._sort(ready, parts)
             if not self.is_ready:  # it broke just now, and called old pictures new
-                left.put_off(read)
-                yield left
+                parts.put_off(read)
+                yield Sorted(left=left)
                 return
             with self._scope.guard:
                 before, now = ({order.key for order, _ in found} for found in (under_way, self._under_way(ready)))
@@ -188,18 +193,11 @@ class Dedup:
     def _has_same_product(self, order: Order) -> bool:
         return (order.mode, order.product) == (self._mode, self._product)
 
-    def _sort(
-        self,
-        ready: Sequence[Ready],
-        parts: Sorted,
-        under_way: Sequence[tuple[Order, OrderFile]],
-        parked: list[Order],
-    ) -> list[Ready]:
+    def _sort(self, ready: Sequence[Ready], parts: Sorted) -> list[Ready]:
         """Part the files; return those that have been read, as far as they had to be."""
         own = Counter(map(_mark, ready if self._reuses else ()))
-        others = {_mark(file) for _, file in under_way} | {_mark(order.files[0]) for order in parked}
+        others = {_mark(file) for _, file in parts.under_way} | {_mark(order.files[0]) for order in parts.parked}
         read: list[Ready] = []
-        met: dict[str, str] = {}
         until = time.monotonic() + _READING_SECONDS
         for each in ready:
             if (read or parts.left) and time.monotonic() > until:
@@ -208,33 +206,26 @@ class Dedup:
             file = self._read(each, parts, is_alone=own[_mark(each)] <= 1 and _mark(each) not in others)
             if file is not None:
                 read.append(file)
-                self._part(file, parts, under_way, parked, met)
+                self._part(file, parts)
         return read
 
-    def _part(
-        self,
-        file: Ready,
-        parts: Sorted,
-        under_way: Sequence[tuple[Order, OrderFile]],
-        parked: list[Order],
-        met: dict[str, str],  # bytes or address of this claim → the order that is taken up with it; "": the new one
-    ) -> None:
+    def _part(self, file: Ready, parts: Sorted) -> None:
         same = file.address or file.sha256
         if same is None:
             parts.fresh.append(file)
-        elif paid := next((order for order in parked if self._waits_for(order, file)), None):
-            parked.remove(paid)
+        elif paid := next((order for order in parts.parked if self._waits_for(order, file)), None):
+            parts.parked.remove(paid)
             parts.resumed.append(([file], paid))
-            met[same] = paid.key
+            parts.met[same] = paid.key
         elif first := self._find_delivered(file):
             parts.known.append((file, first))
-        elif duplicate := self._same_under_way(file, under_way):
+        elif duplicate := self._same_under_way(file, parts.under_way):
             parts.duplicates[file.name] = duplicate
-        elif self._reuses and same in met:
-            parts.duplicates[file.name] = Duplicate(met[same], file.sha256)
+        elif self._reuses and same in parts.met:
+            parts.duplicates[file.name] = Duplicate(parts.met[same], file.sha256)
         else:
             parts.fresh.append(file)
-            met[same] = ""
+            parts.met[same] = ""
 
     def _waits_for(self, parked: Order, file: Ready) -> bool:
         """Is it the same picture, or the same address of one, for the same recipients?"""

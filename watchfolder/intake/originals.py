@@ -3,6 +3,7 @@
 import os
 from collections import defaultdict, deque
 from collections.abc import Callable, Hashable
+from functools import lru_cache
 from itertools import islice
 
 from watchfolder import disk, images, names
@@ -39,7 +40,8 @@ class Originals:
         self._pairs = pairs
         self._inbox_of = inbox_of
         self._issued: dict[str, tuple[str, str]] | None = None  # hash of a copy → its name, hash of its original
-        self._digests: dict[_Version, str] = {}
+        # A file is read once for its hash, as long as it stays as it is.
+        self._hash_of = lru_cache(_MOST_VERSIONS)(lambda place, _size, _mtime_ns: disk.hash_of(place))
         self._names: dict[Hashable, list[str]] = {}
         self._looked_at = self._due = self._may_look_at = float("-inf")  # monotonic seconds: it looks again, or may
         self._first_asked: dict[_Version, float] = {}
@@ -127,14 +129,6 @@ class Originals:
         name, source = self._issued.get(self._hash_of(*asked), ("", "")) if self._issued else ("", "")
         there = self._names.get(self._pairs.shared(os.path.basename(name)), []) if name else []
         return list(islice((name for name in there if disk.hash_of(Place(root, name)) == source), 1))
-
-    def _hash_of(self, place: Place, size: int, mtime_ns: int) -> str:
-        """Read the file once for its hash, as long as it stays as it is."""
-        known = (place.path, size, mtime_ns)
-        if known not in self._digests:
-            self._digests = dict([*self._digests.items()][-_MOST_VERSIONS:])
-            self._digests[known] = disk.hash_of(place)
-        return self._digests[known]
 
     def _why_not(self, name: str, found: list[str]) -> str:
         beside = names.with_mark(os.path.basename(name), self._pairs.mark)

@@ -1,5 +1,6 @@
 """What comes to lie beside a picture that has been delivered: heatmaps and reports, received as results are."""
 
+import contextlib
 import os
 import re
 from functools import partial
@@ -81,11 +82,9 @@ class EnclosurePublisher:
         """Say it in the XMP sidecar as well, a fresh one or somebody's. Raises UnfitSidecar for one to leave alone."""
         place = self._beside(order, XMP_SUFFIX)
         for _ in range(_MOST_TRIES):
-            try:
+            with contextlib.suppress(FileExistsError):  # somebody has just written one
                 if self._try_to_add(place, keyword):
                     return
-            except FileExistsError:  # somebody has just written one
-                continue
         raise OrderRetry(f"{place.path}: another program is writing it", code="EBUSY")
 
     def _try_to_add(self, place: Place, keyword: str) -> bool:

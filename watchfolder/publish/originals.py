@@ -44,7 +44,10 @@ class OriginalPublisher:
 
     @disk.folders_kept_open()
     def give_back(self, order: Order, indexes: Sequence[int]) -> Order:
-        return self._move_all(order, {index: (self._inbox.path, order.files[index].name) for index in indexes})
+        """Move the files back into the inbox, as far as they have come from there. Raises FolderFault."""
+        of_list = self._is_of_list(order)
+        goals = {index: None if of_list else (self._inbox.path, order.files[index].name) for index in indexes}
+        return self._move_all(order, goals)
 
     def goal(self, order: Order, index: int) -> Goal:
         """Say where the original of a delivered file goes."""
@@ -68,10 +71,7 @@ class OriginalPublisher:
         Each gets its own name where that is free.
         """
         back = [index for index, file in enumerate(order.files) if self._is_to_go_back(order, file, keep)]
-        if self._is_of_list(order):
-            for index in back:
-                order = self._drop_line(order, index)
-        elif back:
+        if back:
             order = self.give_back(order, back)
         if keep:
             self.work.clear_folders(order, [file for file in order.files if file.name not in keep])
@@ -84,9 +84,7 @@ class OriginalPublisher:
         for index, file in enumerate(order.files):
             if file.is_placed or file.role is Role.COPY:
                 continue
-            if self._is_of_list(order):
-                order = self._drop_line(order, index)
-            elif file.is_delivered:
+            if file.is_delivered or self._is_of_list(order):
                 order = self.place(order, [index])
             else:
                 order = self._set_aside(order, index)
@@ -212,10 +210,6 @@ class OriginalPublisher:
     def _is_of_list(self, order: Order) -> bool:
         """Do its addresses stand in a list that is there? Then the list tells what became of them."""
         return order.of_list is not None and self._journal.get(order.of_list) is not None
-
-    def _drop_line(self, order: Order, index: int) -> Order:
-        disk.remove(self.work.place(order, order.files[index]), durable=False)
-        return order.with_file(index, is_placed=True)
 
     def _is_for_one(self, order: Order, index: int, root: str) -> bool:
         """Would the file be another recipient's in another folder there?"""
