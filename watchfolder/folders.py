@@ -130,15 +130,17 @@ class Folders:
             self._remember(path)
 
     def require_room(self, inbox: Inbox, size: int) -> None:
-        """Check that we may write everywhere and that there is room.
+        """Check every folder as `require` does, that we may write everywhere, and that there is room.
 
         Each destination must take twice an order of `size` bytes, the outbox so for each copy. Raises FolderFault.
         """
-        for path in filter(None, (inbox.work, inbox.outbox, inbox.originals, inbox.quarantine)):
-            if not disk.may_write(path):
-                raise self.closed(path, "we may not write there")
-        for path, times in _needs_of(inbox):
-            _require_room(path, 2 * times * size)
+        self.require(inbox)
+        with disk.folders_kept_open():
+            for path in filter(None, (inbox.work, inbox.outbox, inbox.originals, inbox.quarantine)):
+                if not disk.may_write(path):
+                    raise self.closed(path, "we may not write there")
+            for path, times in _needs_of(inbox):
+                _require_room(path, 2 * times * size)
 
     def room_for_order(self, inbox: Inbox) -> int:
         """Return how many bytes an order may have for every destination to take it twice. Raises FolderFault."""

@@ -68,7 +68,7 @@ class Intake:
     def open_again(self, now: float) -> float:
         """Check the folders and deal with what a crash left; return when to try again if that failed."""
         try:
-            self._require()
+            self._folders.require_room(self.inbox, self.health.needs)
             self._claims.recover()
         except FolderFault as fault:
             self.health.explain(fault)
@@ -99,13 +99,9 @@ class Intake:
         asks_due = now + _ASKS_SECONDS if self.candidates.quiet and not self.held else self._scan_at
         return min(self._scan_at, duplicates_due, asks_due, self.candidates.next_due)
 
-    def _require(self) -> None:
-        self._folders.require(self.inbox)
-        self._folders.require_room(self.inbox, self.health.needs)
-
     def _explain(self, fault: FolderFault) -> None:
         try:
-            self._require()
+            self._folders.require_room(self.inbox, self.health.needs)
         except FolderFault as cause:
             fault = cause
         self.health.explain(fault)
@@ -253,7 +249,6 @@ class Intake:
     def _require_room_for(self, ready: Sequence[Ready], own: Sequence[str], now: float) -> None:
         sent = sum(file.size for file in ready if file.why is None)  # a refused file is not sent
         try:
-            self._folders.require(self.inbox)
             self._folders.require_room(self.inbox, sent)
         except FolderFault:
             self.health.needs = min(sent, ready[0].size)

@@ -112,7 +112,6 @@ class StepContext:
         if not is_of_a_file or fault.path.startswith(f"{self.journal.state_dir}/"):
             return True
         try:
-            self.folders.require(self.inbox)
             self.folders.require_room(self.inbox, order.size)
         except FolderFault:
             return True

@@ -27,7 +27,6 @@ _S = State
 
 def create(context: StepContext, order: Order) -> Order:
     """Make the order at the service, once per key, however often this is repeated."""
-    context.folders.require(context.inbox)
     context.folders.require_room(context.inbox, order.size)
     if _may_be_made(context, order) and (found := _find_by_name(context, order)) is not None:
         return adopt(context, order, found.order_id)  # first: what is paid is not bought again

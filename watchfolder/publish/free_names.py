@@ -38,13 +38,13 @@ def free_name(
         wants = [place, *(beside(place) for beside in also)]
         return all(disk.stat_of(each) is None for each in wants) or is_ours(place)
 
-    try:
-        return _first(root, wanted, is_free, is_folder_fixed=is_folder_fixed)
-    except UnfitName:
-        more_portable = names.as_portable(wanted)
-        if more_portable == wanted:
-            raise
-        return free_name(root, more_portable, *also, taken=taken, is_ours=is_ours, is_folder_fixed=is_folder_fixed)
+    while True:
+        try:
+            return _first(root, wanted, is_free, is_folder_fixed=is_folder_fixed)
+        except UnfitName:
+            unfit, wanted = wanted, names.as_portable(wanted)
+            if wanted == unfit:
+                raise
 
 
 def another_name(
