@@ -45,16 +45,14 @@ class Counters:
         """Do the request and count how it ended."""
         outcome = BROKEN
         try:
-            answer = request()
-            outcome = DONE
+            answer, outcome = request(), DONE
         except WatchfolderError as error:
             outcome = next((outcome for kind, outcome in _OUTCOMES if isinstance(error, kind)), BROKEN)
             raise
-        else:
-            return answer
         finally:
             with self._guard:
                 self._requests.setdefault(operation, dict.fromkeys(OUTCOMES, 0))[outcome] += 1
+        return answer
 
     def moved(self, direction: str, size: int) -> None:
         with self._guard:

@@ -144,7 +144,7 @@ class Folders:
 
     def room_for_order(self, inbox: Inbox) -> int:
         """Return how many bytes an order may have for every destination to take it twice. Raises FolderFault."""
-        return min(disk.free_bytes(path) // times for path, times in _needs_of(inbox)) // 2
+        return min(disk.room_in(path).free // times for path, times in _needs_of(inbox)) // 2
 
     def closed(self, path: str, effect: str) -> FolderFault:
         """Name the folder that is in the way, its rights, and what root types to change them."""
@@ -359,7 +359,7 @@ def require_room_to_note(state_dir: str) -> None:
 
 
 def _require_room(path: str, needed: int) -> None:
-    free = disk.free_bytes(path)
+    free = disk.room_in(path).free
     if free < needed:
         raise FolderFault.at(path, f"{free / 1e6:.1f} MB are free, {needed / 1e6:.1f} MB are needed", code="ENOSPC")
 

@@ -11,7 +11,7 @@ import secrets
 import threading
 from collections.abc import Iterable
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import BaseModel, Field, RootModel
 
 from watchfolder import state_file
 from watchfolder.disk import Place
@@ -24,8 +24,6 @@ _ANOTHER = "the serials of watermarks go on in another series"
 
 
 class _Taken(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
     series: str = Field(pattern=rf"^[{_CHARACTERS}]{{{_LENGTH}}}$")
     last: int = Field(ge=0, lt=1 << 53)
 

@@ -174,7 +174,7 @@ def test_what_is_missing_is_an_answer_but_a_missing_root_is_a_fault(tmp_path: Pa
         with pytest.raises(FolderFault) as caught:
             ask(place(tmp_path / "gone", "a.jpg"))
         assert caught.value.code == "ENOENT"
-    for question in (disk.free_bytes, disk.name_limit):
+    for question in (disk.room_in, disk.name_limit):
         with pytest.raises(FolderFault):
             question(str(tmp_path / "gone"))
 
@@ -349,14 +349,14 @@ def test_an_emptied_mount_point_stays_and_is_no_fault(tmp_path: Path) -> None:
 
 def test_room_is_counted_for_us(tmp_path: Path) -> None:
     with tmpfs(tmp_path / "small", size="64k") as small:
-        assert disk.free_bytes(str(small)) == 65536
+        assert disk.room_in(str(small)).free == 65536
         (small / "a").write_bytes(b"x" * 4096)
-        assert disk.free_bytes(str(small)) == 61440
+        assert disk.room_in(str(small)).free == 61440
 
 
 def test_a_file_system_that_keeps_no_count_has_room(tmp_path: Path) -> None:
     with tmpfs(tmp_path / "endless", size="0") as endless:
-        assert disk.free_bytes(str(endless)) > 1 << 60
+        assert disk.room_in(str(endless)).free > 1 << 60
 
 
 def test_rights_are_named_for_people(tmp_path: Path) -> None:

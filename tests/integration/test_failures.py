@@ -127,8 +127,9 @@ def test_a_fault_that_passes_leaves_no_inbox_closed_for_want_of_room(
     service.faults.add("fetch", "answer", times=1, status=503)
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
-    outbox, free, receive = str(shop.folder("outbox")), disk.free_bytes, Publisher.receive
-    monkeypatch.setattr(disk, "free_bytes", lambda path: 100 if path == outbox else free(path))  # a delivery fits yet
+    outbox, room_in, receive = str(shop.folder("outbox")), disk.room_in, Publisher.receive
+    full = room_in(outbox)._replace(free=100)  # a delivery fits yet
+    monkeypatch.setattr(disk, "room_in", lambda path: full if path == outbox else room_in(path))
     failed = list[str]()
 
     def fail_once(*given: Any, **facts: Any) -> Any:  # noqa: ANN401 - whatever it takes

@@ -431,7 +431,7 @@ def test_every_destination_must_hold_the_order_twice(top: Path, inbox: Inbox, ro
     with tmpfs(top / role, size="64k"):
         ours = folders(top)
         ours.require(inbox)
-        free = disk.free_bytes(str(top / role))
+        free = disk.room_in(str(top / role)).free
         ours.require_room(inbox, free // 2)
         assert fault_of(lambda: ours.require_room(inbox, free // 2 + 1)) == "ENOSPC"
 
@@ -441,7 +441,7 @@ def test_the_outbox_must_hold_each_copy_twice(top: Path) -> None:
     inbox, ours = an_inbox(top, **mark), folders(top)
     with tmpfs(top / "outbox", size="64k"):
         ours.require(inbox)
-        most = disk.free_bytes(inbox.outbox) // 3 // 2
+        most = disk.room_in(inbox.outbox).free // 3 // 2
         assert ours.room_for_order(inbox) == most
         ours.require_room(inbox, most)
         assert fault_of(lambda: ours.require_room(inbox, most + 1)) == "ENOSPC"

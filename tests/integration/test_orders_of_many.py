@@ -154,7 +154,8 @@ def test_two_files_of_one_name_made_into_one_format_both_arrive(begin: Open) -> 
 def test_no_order_is_larger_than_its_destinations_have_room_for(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     shop, service = begin(api={"reads": "v3"})
     room = 2 * 3 * (len(CONTENT) + 2) + 1
-    monkeypatch.setattr("watchfolder.disk.free_bytes", lambda path: 10**9 if path.endswith("/state") else room)
+    free = disk.room_in("/")._replace(free=10**9)
+    monkeypatch.setattr(disk, "room_in", lambda path: free if path.endswith("/state") else free._replace(free=room))
     good = pour(shop, 7)
     shop.to_the_end()
     assert [len(order.files) for order in service.orders.values()] == [3, 3, 1]

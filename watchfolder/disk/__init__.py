@@ -44,7 +44,6 @@ from watchfolder.disk.limits import (
     closed_folder,
     command_to_move,
     command_to_open,
-    free_bytes,
     group_name,
     is_kept_in_place,
     may_write,

@@ -42,11 +42,6 @@ def is_kept_in_place(descriptor: int) -> bool:
     return bool(int.from_bytes(answer[:4], sys.byteorder) & _KEPT_IN_PLACE)
 
 
-def free_bytes(root: str) -> int:
-    """Return what is free for us; without end where the file system keeps no count."""
-    return room_in(root).free
-
-
 class Space(NamedTuple):
     """Which file system it is, and how much is free for us and there at all, in bytes."""
 

@@ -257,7 +257,7 @@ def _is_ready(path: str, folders: Folders) -> str:
         _write(one)
         _write(other)
         _require_no_replace(one, other)
-    free = disk.free_bytes(path) / 1024**3
+    free = disk.room_in(path).free / 1024**3
     return f"{path}: the folder we know, writable, nothing is ever replaced there, {free:.1f} GiB free"
 
 
