@@ -47,9 +47,6 @@ class WorkFolder:
     def place_of(self, key: str, name: str) -> Place:
         return self._folder.under(f"{key}/{name}")
 
-    def has(self, key: str) -> bool:
-        return disk.stat_of(self._folder.under(key)) is not None
-
     def list_orders(self) -> list[str]:
         """Return the keys of the orders that have a folder."""
         return disk.folders_in(self._folder.root, self._folder.name)
@@ -126,7 +123,7 @@ class WorkFolder:
         copy = self._read_copy(key)
         if copy is None or not is_ours(copy, self._inbox, mode, found):
             return None
-        has_list = copy.of_list is not None and (is_known(copy.of_list) or self.has(copy.of_list))
+        has_list = copy.of_list is not None and (is_known(copy.of_list) or copy.of_list in self.list_orders())
         return _order_of_copy(copy, self._inbox, found, of_list=copy.of_list if has_list else None)
 
     def remove(self, key: str) -> None:

@@ -183,7 +183,7 @@ def _rename_new(source: Place, from_folder: int, target: Place, to_folder: int, 
         raise OSError(number, os.strerror(number), source.base, None, target.base)
     if owner is not None:
         return _rename_over(source, from_folder, target, to_folder, owner)
-    if _is_there(to_folder, target.base):
+    if placeholders.size_in(to_folder, target.base) is not None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target.path)
     os.rename(source.base, target.base, src_dir_fd=from_folder, dst_dir_fd=to_folder)
     return None
@@ -235,18 +235,11 @@ def _ask_for(folder: int, name: str) -> None:
     os.close(descriptor)
 
 
-def _is_there(folder: int, name: str) -> bool:
-    try:
-        os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
-
-
 def _copy_over(source: Place, from_folder: int, target: Place, to_folder: int, owner: str) -> None:
     """Copy to another file system, compare, publish, and only then unlink the source if it is still the same."""
     before = os.stat(source.base, dir_fd=from_folder, follow_symlinks=False)
-    if _is_there(to_folder, target.base) and not placeholders.is_held(target, to_folder, owner):
+    is_there = placeholders.size_in(to_folder, target.base) is not None
+    if is_there and not placeholders.is_held(target, to_folder, owner):
         if not _holds_same_bytes(source, target, before.st_size):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target.path)
         sync_folder(to_folder)  # the death may have come before that

@@ -59,7 +59,7 @@ def hold(target: Place, folder: int, owner: str) -> Place:
     note = _note_of(target, owner)
     if is_held(target, folder, owner):
         return note
-    if _size(folder, target.base) is not None:  # of ours perhaps: its note is needed until it is durable
+    if size_in(folder, target.base) is not None:  # of ours perhaps: its note is needed until it is durable
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target.path)
     _write(note, target)
     try:
@@ -134,7 +134,7 @@ def _is_empty(target: Place, folder: int) -> bool:
     A placeholder that a server has replaced looks like one for a while, when the answer to the rename was lost.
     Raises OSError or FolderFault where that cannot be known.
     """
-    if _size(folder, target.base) != 0:
+    if size_in(folder, target.base) != 0:
         return False
     try:
         descriptor = open_regular_in(folder, target)
@@ -159,10 +159,10 @@ def _is_empty_without_rights(folder: int, name: str) -> bool:
         os.utime(name, (0, 0), dir_fd=folder, follow_symlinks=False)
     except (FileNotFoundError, PermissionError):
         return False
-    return _size(folder, name) == 0
+    return size_in(folder, name) == 0
 
 
-def _size(folder: int, name: str) -> int | None:
+def size_in(folder: int, name: str) -> int | None:
     """Return the size of a plain file, -1 for anything else that is there. Raises OSError where that is not known."""
     try:
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
