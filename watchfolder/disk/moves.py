@@ -193,7 +193,7 @@ def _rename_over(source: Place, from_folder: int, target: Place, to_folder: int,
     """Take the name with an exclusive placeholder, then rename over it; return the placeholder's note."""
     status = os.stat(source.base, dir_fd=from_folder, follow_symlinks=False)  # no placeholder for nothing
     is_replaceable = not stat.S_ISDIR(status.st_mode)  # a folder replaces nothing but an empty folder
-    with placeholders.take_turn(target):
+    with placeholders.turns[target.root]:
         note = placeholders.hold(target, to_folder, owner) if is_replaceable else None
         try:
             os.rename(source.base, target.base, src_dir_fd=from_folder, dst_dir_fd=to_folder)

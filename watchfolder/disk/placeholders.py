@@ -11,7 +11,8 @@ import hashlib
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections import defaultdict
+from typing import Final
 
 from watchfolder.disk.files import create_in, new_file, open_regular_in, read_bytes, remove, stat_of
 from watchfolder.disk.places import (
@@ -30,25 +31,8 @@ from watchfolder.errors import FolderFault
 _LIMIT = 1 << 14  # bytes of a note: a path
 _SUFFIX = ".held.tmp"
 _NOT_THERE = {errno.ENOENT, errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG}  # but for the first: no name can be so
-_turns = threading.Condition()
-_being_taken: set[Place] = set()
-
-
-@contextlib.contextmanager
-def take_turn(target: Place) -> Iterator[None]:
-    """Let one thread at a time take the name, for to hold it and to rename over what holds it are two steps.
-
-    The note says that a name is held by us, but not by which thread.
-    """
-    with _turns:
-        _turns.wait_for(lambda: target not in _being_taken)
-        _being_taken.add(target)
-    try:
-        yield
-    finally:
-        with _turns:
-            _being_taken.remove(target)
-            _turns.notify_all()
+turns: Final[defaultdict[str, threading.Lock]] = defaultdict(threading.Lock)
+"""One for each root: to hold a name and to rename over what holds it are two steps, and the note does not say whose."""
 
 
 def hold(target: Place, folder: int, owner: str) -> Place:

@@ -3,7 +3,6 @@
 Source: XMP specification, part 1 (ISO 16684-1): `dc:subject` is an unordered array (`rdf:Bag`) of text.
 """
 
-from dataclasses import dataclass, field
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
@@ -71,16 +70,7 @@ def with_keyword(content: bytes, keyword: str) -> bytes | None:
     return made
 
 
-@dataclass
-class _Found:
-    keywords: list[str] = field(default_factory=list)
-    about: str = ""  # what the sidecar says it is about
-    has_subject: bool = False
-    bag_ends: int | None = None  # where the list of keywords ends, in bytes
-    ends: int | None = None  # and where all of it does
-
-
-def _read(content: bytes) -> _Found:
+def _read(content: bytes) -> "_Reader":
     try:
         content.decode("utf-8")
     except UnicodeDecodeError:
@@ -90,14 +80,18 @@ def _read(content: bytes) -> _Found:
         reader.parser.Parse(content, True)  # noqa: FBT003 - expat's own: this was all
     except expat.ExpatError as error:
         raise UnfitSidecar(f"it is no whole XML ({expat.errors.messages[error.code]})") from None
-    return reader.found
+    return reader
 
 
 class _Reader:
     """Follows expat through the document. Nothing outside of it is fetched, and a document type is refused."""
 
     def __init__(self, content: bytes) -> None:
-        self.found = _Found()
+        self.keywords: list[str] = []
+        self.about = ""  # what the sidecar says it is about
+        self.has_subject = False
+        self.bag_ends: int | None = None  # where the list of keywords ends, in bytes
+        self.ends: int | None = None  # and where all of it does
         self._content = content
         self._path: list[str] = []
         self._text = ""
@@ -117,8 +111,8 @@ class _Reader:
         self._path.append(name)
         self._text = ""
         if self._is_at(_DESCRIPTION):
-            self.found.about = self.found.about or attributes.get("rdf:about", "")
-        self.found.has_subject |= self._is_at(_SUBJECT)
+            self.about = self.about or attributes.get("rdf:about", "")
+        self.has_subject |= self._is_at(_SUBJECT)
 
     def _read_text(self, text: str) -> None:
         self._text += text
@@ -127,11 +121,11 @@ class _Reader:
         at = self.parser.CurrentByteIndex
         has_end_of_its_own = self._content.startswith(b"</", at)
         if self._is_at(_KEYWORD):
-            self.found.keywords.append(self._text.strip())
-        elif self._is_at(_BAG) and self.found.bag_ends is None and has_end_of_its_own:
-            self.found.bag_ends = at
+            self.keywords.append(self._text.strip())
+        elif self._is_at(_BAG) and self.bag_ends is None and has_end_of_its_own:
+            self.bag_ends = at
         elif self._is_at(_RDF) and has_end_of_its_own:
-            self.found.ends = at
+            self.ends = at
         self._path.pop()
 
     def _is_at(self, place: list[str]) -> bool:
