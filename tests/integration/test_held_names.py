@@ -282,7 +282,7 @@ def test_a_name_whose_holding_a_share_has_failed_is_held_at_the_next_try(
     target = place(two[1])
     with monkeypatch.context() as silent:
         silent.setattr(placeholders, "create_in", lambda *_: (_ for _ in ()).throw(TimeoutError))
-        with pytest.raises(TimeoutError):
+        with pytest.raises(FolderFault):
             hold(target)
     hold(target)
     assert files_in(two[1])["a.jpg"] == b""
