@@ -43,10 +43,7 @@ def begin_lines(context: StepContext, order: Order) -> Order:
     if not lines and order.files[0].destination is None and not order.files[0].is_placed:
         context.folders.require(context.inbox)  # else it is the whole share that is not there
         return context.journal.advance(order, State.QUARANTINING, why=_GONE)
-    ends = {
-        line.number: told.get(line.number) or LineEnd(reason=line.fault.value if line.fault else _UNKNOWN)
-        for line in lines
-    }
+    ends = {line.number: told.get(line.number, _end_without_order(line)) for line in lines}
     order = context.lists.end(order, lines, ends)
     return context.journal.advance(order, State.QUARANTINING if len(order.files) > 1 else State.DELIVERED)
 
@@ -86,6 +83,10 @@ def _ends_in(ended: history.EndedOrder) -> dict[int, LineEnd]:
             else:
                 ends[file.line] = LineEnd(results, ended.reason or _UNKNOWN)
     return ends
+
+
+def _end_without_order(line: Line) -> LineEnd:
+    return LineEnd(reason=line.fault.value if line.fault is not None else _UNKNOWN)
 
 
 def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Order:

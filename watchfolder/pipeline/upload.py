@@ -4,11 +4,12 @@ import hashlib
 import io
 import os
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from typing import BinaryIO
 
 from watchfolder import disk
-from watchfolder.api import MovedOn, Status
+from watchfolder.api import MovedOn, Slot, Status
 from watchfolder.errors import OrderRetry, Reject, Resync, Retry, Throttled
 from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
@@ -97,8 +98,7 @@ def _find_sent(context: StepContext, order: Order) -> Order:
     seen = context.poll(order)
     order = go_on(context, order, seen)
     known = identify(order, seen.inputs)
-    are_named = {file.file_id for file in known} <= {slot.file_id for slot in seen.inputs}
-    is_told = are_named and (seen.waits_for_upload or flow_of(order).needs_no_start)
+    is_told = (seen.waits_for_upload or flow_of(order).needs_no_start) and _are_named(known, seen.inputs)
     if order.state is not _S.CREATED or not is_told:
         return order
     wanted, files = remember_links(context, order, seen.inputs), list[OrderFile]()
@@ -109,6 +109,10 @@ def _find_sent(context: StepContext, order: Order) -> Order:
     if found:
         event("order.uploads_found", order=order.key, inbox=order.inbox, files=found)
     return order.having(files=tuple(files))
+
+
+def _are_named(files: Sequence[OrderFile], slots: Sequence[Slot]) -> bool:
+    return {file.file_id for file in files} <= {slot.file_id for slot in slots}
 
 
 def _give_back(context: StepContext, order: Order) -> Order:
