@@ -151,9 +151,11 @@ class Quota:
         self._met: set[str] = set()
         self._reserved: dict[str, _Reserved] = {}  # by who has asked: an inbox, or a list in it
         memory = QuotaState.read(self._state_dir, clock)
-        may_hold = {name for name, own in self._own.items() if own.burst or self._whole.burst}
-        held = {name: words for name, words in memory.held.items() if name in may_hold}
+        held = {name: words for name, words in memory.held.items() if self._may_hold(name)}
         self._memory = memory.model_copy(update={"held": held})
+
+    def _may_hold(self, inbox: str) -> bool:
+        return inbox in self._own and bool(self._own[inbox].burst or self._whole.burst)
 
     def why(self, inbox: str) -> str:
         """Return what holds the inbox, if anything does."""

@@ -276,7 +276,7 @@ def _date(text: str) -> datetime:
 
 def _row_of(call: Call, status: int, code: str | None, *, is_json: bool) -> ErrorRow:
     by_code = TABLE.get(code or _WITHOUT_CODE.get(status, ""), _NOT_KNOWN)
-    by_status = TABLE.get(status) or TABLE.get(status // 100 * 100, _NOT_KNOWN)  # RFC 9110: an x00 stands for its class
+    by_status = TABLE.get(status, TABLE.get(status // 100 * 100, _NOT_KNOWN))  # RFC 9110: an x00 stands for its class
     if _may_say(status, by_code):
         if call in by_code.only_for:
             return by_code

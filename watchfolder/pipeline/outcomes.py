@@ -207,7 +207,7 @@ class Outcomes:
             if part.state is State.COMPLETED:  # and the thread that has just written so is about to record it
                 self._breaker.note_result(part)
         has_room = self._room() > 0
-        return {part.key for part in parts if part.traits.is_at_service or (has_room and _is_to_be_created(part))}
+        return {part.key for part in parts if _is_to_come(part, has_room=has_room)}
 
     def _split(self, context: StepContext, order: Order, reason: str) -> Order:
         event("order.split", order=order.key, inbox=order.inbox, files=len(order.files), reason=reason)
@@ -283,9 +283,10 @@ def _jitter(seconds: float) -> float:
     return seconds * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
 
 
-def _is_to_be_created(order: Order) -> bool:
-    """Will it be, at once or after a failure of the service? A file in the way may be so for ever."""
-    return order.state is State.CLAIMED and (not order.last_error or order.failed_at is not None)
+def _is_to_come(order: Order, *, has_room: bool) -> bool:
+    """Is the service at work on it, or will it be, at once or after a failure? A file in the way may be so for ever."""
+    may_be_created = order.state is State.CLAIMED and (not order.last_error or order.failed_at is not None)
+    return order.traits.is_at_service or (has_room and may_be_created)
 
 
 def _may_begin_again(order: Order, error: Reject) -> bool:
