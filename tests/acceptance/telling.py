@@ -66,7 +66,8 @@ class Teller:
             raise AssertionError(f"{late}: {self.status()}") from late
 
     def conditions(self, kind: ConditionKind) -> list[Condition]:
-        found = json.loads(self.place.fetched("/api/status") or "{}").get("conditions", ())
+        said = self.place.fetched("/api/status")
+        found = json.loads(said).get("conditions", ()) if said.startswith("{") else ()  # else it is just starting
         return [Condition(**{**each, "kind": kind}) for each in found if each["kind"] == kind]
 
     def status(self) -> str:
