@@ -569,6 +569,22 @@ def test_a_bad_picture_waits_for_the_other_part_whose_create_fails_at_first(
     assert_processed_once(service, good)
 
 
+def test_a_part_for_which_there_is_no_room_is_not_waited_for(begin: Open) -> None:
+    shop, _ = begin(orders_in_flight=1, api={"reads": "v3"})
+    pour(shop, 2, 0, 1)
+    shop.work(lambda: shop.pipeline.breaker.is_open("anti-ai"))
+
+
+def test_a_part_whose_file_is_in_the_way_is_not_waited_for(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 1.0}, api={"reads": "v3"})
+    pour(shop, 2, 0, 1)
+    service.faults.add("create", "answer", nth=2, status=500)
+    shop.work(lambda: any(order.failures for order in shop.orders()))
+    (part,) = (order for order in shop.orders() if order.failures)
+    shop.journal.put_off(part, 3600.0, failed_at=None, failures=1, last_error="somebody else has it open")
+    shop.work(lambda: shop.pipeline.breaker.is_open("anti-ai"))
+
+
 def test_five_failures_in_a_row_are_the_services_fault_and_the_fifth_is_kept(begin: Open) -> None:
     shop, service = begin(max_files_per_order=1, orders_in_flight=1, api={"blocked_probe_seconds": 5.0})
     good = pour(shop, 8)
