@@ -34,6 +34,7 @@ class Receiver:
         default_factory=lambda: [200]
     )  # answered when well, one after the other, the last for ever
     calls: list[Call] = field(default_factory=list)
+    sent_bytes: int = 0  # of bodies that drip or have no end
     ended: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -111,7 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_response(200)
                 self.end_headers()
                 while not self.receiver.ended.wait(0.2 if mood == "drips" else 0):
-                    self.wfile.write(b"." * (1 if mood == "drips" else 1 << 16))
+                    self.receiver.sent_bytes += self.wfile.write(b"." * (1 if mood == "drips" else 1 << 16))
 
     @override
     def log_message(self, format: str, *arguments: object) -> None:

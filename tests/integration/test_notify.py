@@ -314,6 +314,7 @@ def test_an_answer_without_end_is_read_to_a_bound(daemon: Daemon) -> None:
         beating(daemon, monitor)
         daemon.says(seconds=1)
         monitor.until(2)
+        assert monitor.sent_bytes < 64 << 20  # what is read, and what the sockets hold; in 20 s it would be far more
 
 
 @pytest.mark.parametrize("mood", ["hangs", "drips"])
