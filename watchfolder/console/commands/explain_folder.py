@@ -1,7 +1,8 @@
 """What is in a folder of ours, and why is it there? What is so of many files is said once."""
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 from operator import attrgetter
 
@@ -29,17 +30,28 @@ _SAID = {
 }
 
 
-def _collect(said: Iterable[tuple[str, str]], folder: str) -> dict[str, list[str]]:
-    """Collect the names of which the same is said, as they are below `folder`."""
-    found: dict[str, list[str]] = {}
+@dataclass
+class _Alike:
+    """Files of which the same is so, and the first few of their names."""
+
+    number: int = 0
+    names: list[str] = field(default_factory=list)
+
+    @property
+    def first_names(self) -> str:
+        more = self.number - len(self.names)
+        return ", ".join(self.names) + (f" and {more} more" if more else "")
+
+
+def _collect(said: Iterable[tuple[str, str]], folder: str) -> dict[str, _Alike]:
+    """Collect what is said of each name; the names are told as they are below `folder`."""
+    found: dict[str, _Alike] = {}
     for what, name in said:
-        found.setdefault(what, []).append(name.removeprefix(f"{folder}/"))
+        alike = found.setdefault(what, _Alike())
+        alike.number += 1
+        if len(alike.names) < _MOST_NAMES:
+            alike.names.append(printable(name.removeprefix(f"{folder}/")))
     return found
-
-
-def _first_of(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_NAMES
-    return ", ".join(map(printable, names[:_MOST_NAMES])) + (f" and {more} more" if more > 0 else "")
 
 
 def of_inbox(inbox: Inbox, folder: str, config: Config) -> Iterator[str]:
@@ -70,9 +82,9 @@ def under_way(orders: Iterable[Order], folder: str, config: Config) -> Iterator[
     ]
     if live:
         yield f"{files(len(live))} of this folder under way; {config.commands.to(Advised.STATUS)} says how it goes."
-    for why, names in _collect(live, folder).items():
+    for why, each in _collect(live, folder).items():
         if why:
-            yield f"  {len(names)}: the last try failed: {why}: {_first_of(names)}"
+            yield f"  {each.number}: the last try failed: {why}: {each.first_names}"
 
 
 def of_quarantine(place: Place, config: Config) -> Iterator[str]:
@@ -114,11 +126,11 @@ def _origin_of(file: Place, known: Collection[str | None]) -> str:
     return "not known by this name to the history"
 
 
-def _told(alike: Mapping[str, Sequence[str]], place: Place, more: int = 0) -> Iterator[str]:
-    number = sum(map(len, alike.values())) + more
+def _told(alike: Mapping[str, _Alike], place: Place, more: int = 0) -> Iterator[str]:
+    number = sum(each.number for each in alike.values()) + more
     yield f"{files(number)} in {printable(place.path.rstrip('/'))}" + (":" if number else ".")
-    for what, names in sorted(alike.items(), key=lambda item: -len(item[1])):
-        yield f"  {len(names)} {what}: {_first_of(names)}"
+    for what, each in sorted(alike.items(), key=lambda item: -item[1].number):
+        yield f"  {each.number} {what}: {each.first_names}"
     if more:
         yield f"  {more} not looked into"
 
