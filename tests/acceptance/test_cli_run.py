@@ -214,12 +214,21 @@ def of_root(studio: Studio) -> set[Path]:
     return {path for path in studio.root.rglob("*") if path.lstat().st_uid == 0}
 
 
-def test_the_idle_daemon_carries_no_package_that_it_does_not_need() -> None:
-    program = (
-        "import sys, watchfolder.console.cli, watchfolder.daemon; print(*{name.split('.')[0] for name in sys.modules})"
-    )
+def packages_of(*modules: str) -> set[str]:
+    """Return the packages that a process has loaded when it has imported these modules."""
+    program = f"import sys, {', '.join(modules)}; print(*{{name.split('.')[0] for name in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
-    assert not {"rich", "flask", "PIL", "waitress", "prometheus_client", "apprise"} & set(done.stdout.split())
+    return set(done.stdout.split())
+
+
+def test_the_idle_daemon_carries_no_package_that_it_does_not_need() -> None:
+    loaded = packages_of("watchfolder.console.cli", "watchfolder.daemon")
+    assert "requests" in loaded
+    assert not {"rich", "flask", "PIL", "waitress", "prometheus_client", "apprise"} & loaded
+
+
+def test_a_command_that_asks_no_service_loads_no_client_of_http() -> None:
+    assert not {"requests", "urllib3", "ssl"} & packages_of("watchfolder.console.cli")
 
 
 def test_the_picture_is_sent_as_it_was(studio: Studio, sandbox: Sandbox) -> None:

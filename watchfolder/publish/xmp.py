@@ -4,7 +4,6 @@ Source: XMP specification, part 1 (ISO 16684-1): `dc:subject` is an unordered ar
 """
 
 from xml.parsers import expat
-from xml.sax.saxutils import escape, quoteattr
 
 _SPACES = {
     "xmlns:rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
@@ -50,6 +49,8 @@ def new_sidecar(keyword: str) -> bytes:
 
 def with_keyword(content: bytes, keyword: str) -> bytes | None:
     """Return the sidecar with one keyword more, or None if it has that. Raises UnfitSidecar."""
+    from xml.sax.saxutils import escape, quoteattr  # noqa: PLC0415 - it imports an HTTP client, and each command waits
+
     found = _read(content)
     if keyword in found.keywords:
         return None
