@@ -14,6 +14,7 @@ STORE = Path("/srv/store")  # what the servers keep
 DISK_BYTES = 300 << 20
 SMB_PORT, NFS_PORT = 445, 2049
 GRACE_SECONDS = 10  # in which an NFS server that starts only lets its clients reclaim; the least that it takes
+_LOOK_SECONDS = 0.5  # each look costs an emulated machine ten times what it costs others
 _MODULES = ("ext4", "loop", "cifs", "nfs", "nfsv3", "nfsv4", "nfsd", "autofs4", "iptable_filter")
 _SMB_CONF = """[global]
 interfaces = lo
@@ -148,7 +149,7 @@ def wait_until(holds: Callable[[], object], seconds: float, what: str) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.1)
+        time.sleep(_LOOK_SECONDS)
 
 
 def _answers(port: int) -> bool:
