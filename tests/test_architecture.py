@@ -487,3 +487,11 @@ def test_what_is_allowed_is_let_through(room: str, text: str) -> None:
 
 def test_every_room_of_the_plan_exists() -> None:
     assert {room for layer in LAYERS for room in layer} - {module.top for module in MODULES} == set()
+
+
+def test_the_page_shows_the_layers_in_their_order() -> None:
+    page = (PACKAGE.parent / "docs/architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| (`.*?`) \|", page, re.MULTILINE)
+    shown = [(int(number), name) for number, names in rows for name in re.findall(r"`(\w+)`", names)]
+    assert shown == sorted(shown, key=lambda each: each[0])
+    assert sorted(shown) == sorted((number, name) for number, layer in enumerate(LAYERS, 1) for name in layer)
