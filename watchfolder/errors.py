@@ -76,7 +76,7 @@ class KeyRefused(Blocked):
 
 
 class Resync(WatchfolderError):
-    """The order is not where we thought: look at the service and go on from there (upload again, look again)."""
+    """The order is not where we thought: poll it and go on from there (upload again, fetch again)."""
 
 
 class OrderMissing(WatchfolderError):

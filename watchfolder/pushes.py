@@ -1,6 +1,6 @@
 """What the service pushes: is a delivery its own word, and of which order does it tell?
 
-A push is a hint to look at an order, never a fact about it. The listener hands deliveries in, the pipeline takes the
+A push is a hint to poll an order, never a fact about it. The listener hands deliveries in, the pipeline takes the
 hints out; neither waits for the other, and nothing here touches a disk or a network.
 """
 
@@ -24,8 +24,8 @@ _LONGEST_ID = 255
 class PushResult(StrEnum):
     """What became of a delivery."""
 
-    NUDGED = "nudged"  # its order is looked at now
-    LATE = "late"  # a look was quicker
+    NUDGED = "nudged"  # its order is polled now
+    LATE = "late"  # a poll was quicker
     UNKNOWN_ORDER = "unknown_order"  # another program's on the same account, or one long since delivered
     DUPLICATE = "duplicate"
     OTHER_TYPE = "other_type"
@@ -55,21 +55,21 @@ class Pushes:
 
     def receive(self, body: bytes, signed: str, secret: str) -> PushResult | None:
         """Judge a delivery; None: its order's id waits for the pipeline, which will say what became of it."""
-        fate, event_id, order_id = _judge(body, signed, secret)
+        result, event_id, order_id = _judge(body, signed, secret)
         with self._guard:
             if event_id in self._seen:
-                fate = PushResult.DUPLICATE
+                result = PushResult.DUPLICATE
             elif event_id:
                 self._seen[event_id] = None
                 if len(self._seen) > _MOST_SEEN:
                     self._seen.popitem(last=False)
-            if fate is None:
+            if result is None:
                 self._waiting.append(order_id)
             else:
-                self._counts[fate] += 1
-        if fate is None:
+                self._counts[result] += 1
+        if result is None:
             self._wake()
-        return fate
+        return result
 
     def take(self) -> list[str]:
         """Return the ids of the orders that the service has spoken of since the last time."""
@@ -78,13 +78,13 @@ class Pushes:
             self._waiting.clear()
         return waiting
 
-    def count(self, fate: PushResult) -> None:
+    def count(self, result: PushResult) -> None:
         with self._guard:
-            self._counts[fate] += 1
+            self._counts[result] += 1
 
     def counts(self) -> dict[str, int]:
         with self._guard:
-            return {str(fate): number for fate, number in self._counts.items()}
+            return {str(result): number for result, number in self._counts.items()}
 
 
 def _judge(body: bytes, signed: str, secret: str) -> tuple[PushResult | None, str, str]:

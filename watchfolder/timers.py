@@ -32,7 +32,7 @@ class _Clock(sched.scheduler):
         self._changed.set()
         with self._guard:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="alarm", daemon=True)
+                self._thread = threading.Thread(target=self._work, name="timers", daemon=True)
                 self._thread.start()
 
     def _work(self) -> None:

@@ -38,7 +38,7 @@ _FAST: dict[ModuleType, dict[str, float]] = {  # waits that are the same for peo
         "FOLDER_BACKOFF_SECONDS": 0.05,
         "FIRST_BACKOFF_SECONDS": 0.05,
         "LONGEST_BACKOFF_SECONDS": 0.1,
-        "FORGOTTEN_AGAIN_SECONDS": 0.1,
+        "MISSING_AGAIN_SECONDS": 0.1,
         "RECOVERY_SPREAD_SECONDS": 0.05,
     },
     rate_limiter: {"_DEFAULT_HOLD_SECONDS": 1.0},

@@ -52,7 +52,7 @@ def test_one_run_brings_all_duplicates_home_and_pays_for_one(studio: Studio, san
     assert sum(len(order.files) for order in sandbox.orders.values()) == 1
 
 
-def test_a_lost_catalogue_costs_nothing_either(studio: Studio, sandbox: Sandbox) -> None:
+def test_a_lost_index_costs_nothing_either(studio: Studio, sandbox: Sandbox) -> None:
     studio.drop("first.jpg")
     assert studio.run("run", "--once").returncode == 0
     (studio.folder("state") / "delivery_index.sqlite").unlink()

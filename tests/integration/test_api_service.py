@@ -416,7 +416,7 @@ def test_a_429_is_handed_on_with_its_wait_and_holds_every_call(sandbox: Sandbox,
     assert sandbox.requests_by_operation()["list"] == 1
 
 
-def test_a_configured_budget_keeps_within_the_plan(sandbox: Sandbox, open_service: Open) -> None:
+def test_a_configured_limit_keeps_within_the_plan(sandbox: Sandbox, open_service: Open) -> None:
     sandbox.requests_per_minute, sandbox.minute_seconds = 30, 6
     service = open_service(requests_per_minute=300)
 

@@ -1,4 +1,4 @@
-"""The catalogue of deliveries: filled from the history alone, read on from where it was, made anew when it is lost."""
+"""The index of deliveries: filled from the history alone, read on from where it was, made anew when it is lost."""
 
 import hashlib
 import json

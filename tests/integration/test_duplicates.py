@@ -442,7 +442,7 @@ def test_an_original_that_changed_in_the_work_folder_goes_back_as_a_new_picture(
 
 
 @pytest.mark.parametrize("wreck", ["gone", "garbage", "empty", "half"])
-def test_a_lost_or_damaged_catalogue_is_made_anew_from_the_history(begin: Open, wreck: str) -> None:
+def test_a_lost_or_damaged_index_is_made_anew_from_the_history(begin: Open, wreck: str) -> None:
     shop, service = begin()
     deliver(shop, "a.jpg")
     shop.close()
@@ -587,7 +587,7 @@ def test_files_that_are_put_off_are_not_forgotten(begin: Open, monkeypatch: pyte
     shop.work(lambda: service.paid == 5)
 
 
-def test_a_catalogue_that_breaks_when_it_is_asked_lets_nothing_be_bought_again(begin: Open, told: Told) -> None:
+def test_an_index_that_breaks_when_it_is_asked_lets_nothing_be_bought_again(begin: Open, told: Told) -> None:
     shop, service = begin()
     deliver(shop, "a.jpg")
     connection = shop.delivery_index._connection

@@ -192,7 +192,7 @@ def test_a_paid_order_given_up_before_it_was_looked_for_is_not_bought_again(
 def test_a_paid_order_that_has_expired_since_is_named_and_not_bought_again(
     tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, *, is_lost: bool
 ) -> None:
-    monkeypatch.setattr(timing, "FORGOTTEN_AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(timing, "MISSING_AGAIN_SECONDS", 0.1)
     monkeypatch.setattr(timing, "LEAST_BETWEEN_POLLS_SECONDS", 0.1)
     with opened(begin(tmp_path, sandbox)) as shop:
         drop_all(shop)

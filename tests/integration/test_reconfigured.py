@@ -190,7 +190,7 @@ def test_an_original_of_a_watermark_is_kept_where_its_inbox_deletes_others_now(b
 
 
 def test_an_order_waits_for_the_address_at_which_it_was_made(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "FORGOTTEN_AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(timing, "MISSING_AGAIN_SECONDS", 0.1)
     shop, service = begin()
     begin_order(shop, service, State.CONFIRMED)
     here = shop.config.api

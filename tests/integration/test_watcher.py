@@ -276,7 +276,7 @@ def test_ignored_folders_cost_no_watch_and_files_cost_none(start: Start, inbox: 
     assert watches_of_this_process() == before
 
 
-def test_poll_schedule_has_neither_thread_nor_watch(start: Start, ears: Ears, inbox: Path) -> None:
+def test_polling_has_neither_thread_nor_watch(start: Start, ears: Ears, inbox: Path) -> None:
     threads, watches = threading.active_count(), watches_of_this_process()
     watcher = start(mode="polling")
     assert (watcher.kind, watcher.reason) == ("polling", "as configured")

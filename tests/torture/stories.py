@@ -182,7 +182,7 @@ def _is_reused(stage: Stage) -> Outcome:
     return lambda: both
 
 
-def _is_reused_without_catalogue(stage: Stage) -> Outcome:
+def _is_reused_without_index(stage: Stage) -> Outcome:
     """It is made anew from the history meanwhile."""
     both = _dropped_again(stage)
     for file in (stage.root / "state").glob("delivery_index.sqlite*"):
@@ -510,7 +510,7 @@ _ANYWHERE = {
         Story("originals elsewhere", _originals_elsewhere),
         Story("originals deleted", _originals_deleted),
         Story("reuse", _is_reused),
-        Story("reuse: catalogue lost", _is_reused_without_catalogue),
+        Story("reuse: catalogue lost", _is_reused_without_index),
         Story("reuse: delivery changed", _is_no_longer_there),
         Story("reuse: quarantine", _is_quarantined_as_duplicate),
         Story("twins", _twins),

@@ -35,7 +35,7 @@ _FAST: dict[ModuleType, dict[str, object]] = {  # waits that are the same for pe
         "FOLDER_BACKOFF_SECONDS": 0.03,
         "FIRST_BACKOFF_SECONDS": 0.03,
         "LONGEST_BACKOFF_SECONDS": 0.06,
-        "FORGOTTEN_AGAIN_SECONDS": 0.0,
+        "MISSING_AGAIN_SECONDS": 0.0,
         "FIRST_ORDER_AGAIN_SECONDS": 0.0,
         "UPLOAD_ARRIVES_SECONDS": 0.05,
         "RECOVERY_SPREAD_SECONDS": 0.05,

@@ -1,4 +1,4 @@
-"""The request budget: how many requests pass, when, and in which order."""
+"""The rate limiter: how many requests pass, when, and in which order."""
 
 import threading
 import time
@@ -29,7 +29,7 @@ def test_no_minute_sees_more_than_was_configured(per_minute: int) -> None:
 
 
 @pytest.mark.parametrize("per_minute", [10, 60, 300, 1000])
-def test_the_budget_is_used_nearly_to_its_end(per_minute: int) -> None:
+def test_the_limit_is_used_nearly_to_its_end(per_minute: int) -> None:
     assert passed_within(Bucket(per_minute, 0.0), 0.0, 600.0) >= 0.85 * 10 * per_minute
 
 
@@ -104,9 +104,9 @@ def test_those_who_came_before_keep_their_requests() -> None:
     assert bucket.take(1.1)
 
 
-def waiting(budget: RateLimiter, turn: Priority, name: str, order: list[str]) -> threading.Thread:
+def waiting(limiter: RateLimiter, priority: Priority, name: str, order: list[str]) -> threading.Thread:
     def wait() -> None:
-        budget.take(turn)
+        limiter.take(priority)
         order.append(name)
 
     thread = threading.Thread(target=wait)
@@ -114,21 +114,21 @@ def waiting(budget: RateLimiter, turn: Priority, name: str, order: list[str]) ->
     return thread
 
 
-def until_all_wait(budget: RateLimiter, number: int) -> None:
+def until_all_wait(limiter: RateLimiter, number: int) -> None:
     limit = time.monotonic() + 5
-    while len(budget._waiting) < number:
+    while len(limiter._waiting) < number:
         assert time.monotonic() < limit
         threading.Event().wait(0.001)
 
 
 def test_a_delivery_overtakes_the_purchases_that_wait() -> None:
-    budget, order = RateLimiter(600, threading.Event(), patience_seconds=30), list[str]()
-    budget.slow_down(3.0)
+    limiter, order = RateLimiter(600, threading.Event(), patience_seconds=30), list[str]()
+    limiter.slow_down(3.0)
 
-    threads = [waiting(budget, Priority.PURCHASE, "purchase", order)]
-    until_all_wait(budget, 1)
-    threads.append(waiting(budget, Priority.DELIVERY, "delivery", order))
-    until_all_wait(budget, 2)
+    threads = [waiting(limiter, Priority.PURCHASE, "purchase", order)]
+    until_all_wait(limiter, 1)
+    threads.append(waiting(limiter, Priority.DELIVERY, "delivery", order))
+    until_all_wait(limiter, 2)
     for thread in threads:
         thread.join(10)
 
@@ -137,17 +137,17 @@ def test_a_delivery_overtakes_the_purchases_that_wait() -> None:
 
 def test_every_wait_ends_with_the_stop_event() -> None:
     stop = threading.Event()
-    budget, ended = RateLimiter(60, stop, patience_seconds=100), list[str]()
-    budget.slow_down(50.0)
+    limiter, ended = RateLimiter(60, stop, patience_seconds=100), list[str]()
+    limiter.slow_down(50.0)
 
     def wait() -> None:
         with pytest.raises(Retry, match="stopping"):
-            budget.take(Priority.DELIVERY)
+            limiter.take(Priority.DELIVERY)
         ended.append("stopping")
 
     thread = threading.Thread(target=wait)
     thread.start()
-    until_all_wait(budget, 1)
+    until_all_wait(limiter, 1)
     stop.set()
     thread.join(2)
 
@@ -155,15 +155,15 @@ def test_every_wait_ends_with_the_stop_event() -> None:
 
 
 def test_a_turn_that_is_too_far_away_is_not_waited_for() -> None:
-    budget = RateLimiter(60, threading.Event(), patience_seconds=5)
-    budget.slow_down(50.0)
+    limiter = RateLimiter(60, threading.Event(), patience_seconds=5)
+    limiter.slow_down(50.0)
 
     with pytest.raises(SlowDown) as refusal:
-        budget.take(Priority.PURCHASE)
+        limiter.take(Priority.PURCHASE)
 
     assert refusal.value.retry_after_seconds == pytest.approx(52, abs=2)
-    assert budget.is_held_back()
-    assert not budget._waiting
+    assert limiter.is_held_back()
+    assert not limiter._waiting
 
 
 class OneNap(threading.Event):
@@ -179,10 +179,10 @@ class OneNap(threading.Event):
 def test_who_waits_behind_others_looks_again_when_the_first_may_go() -> None:
     behind_one, first = OneNap(), OneNap()
     for nap, others in ((behind_one, [(Priority.DELIVERY, -1)]), (first, [])):
-        budget = RateLimiter(60, nap, patience_seconds=100)
-        budget.slow_down(10.0)
-        budget._waiting = others
+        limiter = RateLimiter(60, nap, patience_seconds=100)
+        limiter.slow_down(10.0)
+        limiter._waiting = others
         with pytest.raises(Retry, match="stopping"):
-            budget.take(Priority.DELIVERY)
+            limiter.take(Priority.DELIVERY)
 
     assert behind_one.seconds == pytest.approx(first.seconds, abs=0.5)  # those ahead may give up

@@ -1,4 +1,4 @@
-"""One call in JSON: with our key, within the budget of requests, and again within seconds while that may help."""
+"""One call in JSON: with our key, within the rate limit, and again within seconds while that may help."""
 
 import itertools
 import threading
@@ -22,7 +22,7 @@ _NO_RESULT = "PROCESSED_FILE_NOT_FOUND"  # a live key's order that is complete h
 
 
 class Client:
-    """The API for every thread of ours: one budget of requests, one pool of connections.
+    """The API for every thread of ours: one rate limiter, one pool of connections.
 
     Once `stop` is set no request begins (Retry "stopping"); one under way goes on to its end.
     """

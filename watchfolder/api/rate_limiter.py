@@ -1,4 +1,4 @@
-"""The shared request budget: a smooth token bucket that shrinks when the service says "slow down"."""
+"""The rate limiter of all requests: a smooth token bucket that shrinks when the service says "slow down"."""
 
 import itertools
 import threading

@@ -39,7 +39,7 @@ class Pace:
     attempts: int = 3
     first_wait_seconds: float = 0.5
     max_wait_seconds: float = 8.0
-    patience_seconds: float = 30.0  # how long a call waits for its turn in the request budget
+    patience_seconds: float = 30.0  # how long a call waits for its turn at the rate limiter
 
     def seconds_for(self, size: int) -> float:
         return max(self.transfer_seconds, size / self.transfer_floor_bytes_per_second)

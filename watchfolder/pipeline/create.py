@@ -42,8 +42,8 @@ def create(context: StepContext, order: Order) -> Order:
         with may_charge(context, order, Stage.CREATE) as asked:
             path, sent_names = flow_of(order).create_path, [file.sent_name for file in order.files]
             created = context.service.create(path, order.body, sent_names)
-    except Resync as redo:
-        return _key_taken(context, order, redo)
+    except Resync as error:
+        return _key_taken(context, order, error)
     return _created(context, asked, created)
 
 
@@ -78,21 +78,21 @@ def _created(context: StepContext, order: Order, created: Created) -> Order:
     return order
 
 
-def _key_taken(context: StepContext, order: Order, redo: Resync) -> Order:
+def _key_taken(context: StepContext, order: Order, error: Resync) -> Order:
     """Find the order for which the key was used, with another body; or begin afresh where nothing can be paid twice."""
     found = context.service.find(order.name) if flow_of(order).is_listed else None
     if found is not None:
         return adopt(context, order, found.order_id)
-    may_be_paid = not order.may_be_given_back or (redo.was_repeated and is_paid_at(order, Stage.CREATE))
+    may_be_paid = not order.may_be_given_back or (error.was_repeated and is_paid_at(order, Stage.CREATE))
     if may_be_paid or not flow_of(order).is_listed:  # then the same bytes, and the same key, are all that leads to it
         context.journal.note(order, charged=True)
-        known = f"the service calls its key used before ({redo.code})"
-        raise _not_listed(order, known) if flow_of(order).is_listed else _may_be_paid(order, redo.code)
+        known = f"the service calls its key used before ({error.code})"
+        raise _not_listed(order, known) if flow_of(order).is_listed else _may_be_paid(order, error.code)
     if order.redos:  # nor is this one's key the first that is taken
         context.journal.note(order)  # as it was before: nothing was made of it
         reason = "the service calls each key used before, and has no order of its name"
-        raise OrderRetry(reason, code=redo.code) from None
-    event("order.key_taken", order=order.key, inbox=order.inbox, code=redo.code)
+        raise OrderRetry(reason, code=error.code) from None
+    event("order.key_taken", order=order.key, inbox=order.inbox, code=error.code)
     return context.journal.advance(order, _S.SUPERSEDING, children=(under_new_key(context, order).having(redos=1),))
 
 

@@ -162,8 +162,8 @@ def _fetch(context: StepContext, links: Iterator[str], sink: Callable[[bytes], o
         fetch = partial(context.service.fetch, url, sink, limit_bytes=_LIMIT_BYTES)
         try:
             return context.transfers.run(context.inbox.name, fetch)
-        except Resync as redo:
-            refusal = redo.code
+        except Resync as error:
+            refusal = error.code
     raise OrderRetry(f"the storage refused the download: {refusal}", code=refusal)
 
 

@@ -132,8 +132,8 @@ class Fetching:
             url = self._signed.find(partial(self._find, number), refused=url)  # outside: no refusal of the storage's
             try:
                 return self._context.service.fetch(url, sink, limit_bytes=limit_bytes)
-            except Resync as redo:
-                refusal = redo.code
+            except Resync as error:
+                refusal = error.code
         raise Retry(f"the storage refused the download twice: {refusal}", code=refusal)
 
     def _take_out(self, number: int, sink: Callable[[bytes], object]) -> int:

@@ -149,7 +149,7 @@ class Outcomes:
     def _missing(self, context: StepContext, order: Order, error: OrderMissing) -> Order | None:
         """Believe that an order is gone only when it was said twice, ten minutes apart, and nothing else may be so."""
         since = order.missing_since or self._clock.read()
-        left = timing.FORGOTTEN_AGAIN_SECONDS - self._clock.since(since)
+        left = timing.MISSING_AGAIN_SECONDS - self._clock.since(since)
         if order.missing_since is None:
             event("order.missing", logging.WARNING, order=order.key, inbox=order.inbox, reason=error.reason)
         if left > 0:

@@ -36,9 +36,9 @@ def poll(context: StepContext, order: Order) -> Order:
 
 
 def poll_on_a_push(context: StepContext, order: Order) -> Order:
-    """Ask at once for the only result of an order: a link to it says as much as a look, and is wanted anyway.
+    """Ask at once for the only result of an order: a link to it says as much as a poll, and is wanted anyway.
 
-    That is tried once. Where there is none, or several results must be told apart, a look it is.
+    That is tried once. Where there is no link, or several results must be told apart, it is polled.
     """
     is_new = order.missing_since is None and not context.memory_of(order).was_polled
     if flow_of(order).findings is not None or len(order.results) > 1 or not is_new:

@@ -250,7 +250,7 @@ class Pipeline:
         except Resync as error:
             permit.was_sent_back = True
             event("order.redo", order=order.key, inbox=order.inbox, reason=error.reason, code=error.code)
-            with suppress(Throttled):  # it was looked at a moment ago
+            with suppress(Throttled):  # it was polled a moment ago
                 return poll_after(context, self._journal.newest(order), error)
             return None
 

@@ -39,7 +39,7 @@ def record(context: StepContext, order: Order) -> Order | None:
     context.record(order)
     if is_news:
         _count_finding(context, order)
-    context.delivery_index.read_new()  # first: until then its twins wait for the order
+    context.delivery_index.read_new()  # first: files of the same bytes wait for the order until then
     if enclosures := plan_beside(context, order):
         return context.journal.advance(order, _S.RECORDED, enclosures=enclosures)
     context.journal.forget(order)
@@ -88,7 +88,7 @@ def keep_parked(context: StepContext, order: Order) -> None:
     Of an order of many each file is parked by itself, for each may come back by itself.
     """
     context.record(order)
-    context.delivery_index.read_new()  # what was delivered of it serves the twins that have waited for that
+    context.delivery_index.read_new()  # what was delivered of it serves files of the same bytes that waited for it
     if order.is_resumable and not order.is_of_many:
         return
     for index, file in enumerate(order.files if order.is_resumable else ()):

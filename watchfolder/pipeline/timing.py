@@ -29,6 +29,6 @@ MOST_ORDERED_AGAIN = 3  # times, for a verdict that says nothing
 ORDER_AGAIN_GROWTH = 3.0
 FOLDER_BACKOFF_SECONDS = 10.0
 RECOVERY_SPREAD_SECONDS = 10.0  # after an outage the waiting orders come back over this time, not at once
-FORGOTTEN_AGAIN_SECONDS = 600.0  # a service that does not know an order is asked once more
+MISSING_AGAIN_SECONDS = 600.0  # a service that does not know an order is asked once more
 WANTS_SECONDS = 60.0  # for how long an inbox that asked for room counts as waiting for it
 SUSPECT_SECONDS = 30.0  # a life must have lasted so long before it tries a suspect: a random killer hits none

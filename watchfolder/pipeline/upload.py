@@ -200,9 +200,9 @@ class Sending:
                 return
             try:
                 self._context.service.upload(url, source, file.size, file.media_type, checksum)
-            except Resync as redo:
-                refusal = redo.code
-                if redo.was_repeated and is_paid_at(self._order, Stage.UPLOAD):
+            except Resync as error:
+                refusal = error.code
+                if error.was_repeated and is_paid_at(self._order, Stage.UPLOAD):
                     reason = "the storage refused an upload that may have arrived when it was first tried"
                     raise Retry(reason, code=refusal) from None
             else:
