@@ -1,4 +1,4 @@
-"""Ports for servers that must be told theirs, from below those that the system gives to whoever asks for any."""
+"""Ports for servers that must be told theirs, from below those that the system gives when any will do."""
 
 import functools
 import itertools

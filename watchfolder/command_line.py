@@ -69,7 +69,7 @@ class CommandLine:
         return self._within(command, in_shell=is_pattern) if self.in_container else command
 
     def run(self, advised: Advised, *arguments: str) -> str:
-        """Say to run it, and as whom: one who may not change what the daemon keeps has to be root."""
+        """Say to run it, and as whom: as root where the caller may not change what the daemon keeps."""
         return self._say_run(self.to(advised, *arguments))
 
     def run_adopt(self, process: int | None) -> str:

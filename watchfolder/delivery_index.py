@@ -77,7 +77,7 @@ class EarlierDelivery:
 
 
 class DeliveryIndex:
-    """Any thread may ask; nothing here fails for who asks. Until `begin` it is empty, and nobody waits for it."""
+    """Any thread may ask; no question raises. Until `begin` it is empty, and nobody waits for it."""
 
     def __init__(self, state_dir: str, on_ready: Callable[[], None] = lambda: None) -> None:
         self.bytes_read = 0  # of the history, in this life
@@ -200,7 +200,7 @@ class DeliveryIndex:
         self._tell(f"{path}: {reason}", code, patience_seconds)
 
     def _tell(self, reason: str, code: str, patience_seconds: float) -> None:
-        """Say, once until it is whole again, that it is not, and let those wait a while who would ask it."""
+        """Say once that it is broken, until it is whole again; questions wait a while."""
         self._is_complete = False
         if not self._is_told:
             self._is_told = True

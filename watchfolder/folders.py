@@ -1,4 +1,4 @@
-"""The configured folders: is each one there, the one we know, and ours to work in?
+"""The configured folders: is each one there, the one we know, and ours? `InboxHealth` says if an inbox is open.
 
 A share that is not mounted looks like an empty folder, so each folder carries `.watchfolder-id`, a token that its first
 successful `run` or `check` wrote and that `<state_dir>/folders.json` remembers, with the mount that it lay on. No token
@@ -109,7 +109,7 @@ class Folders:
             raise FolderFault.at(path, f"another folder lies in its place ({way_out})", code="OTHER_TOKEN")
 
     def require_known(self, path: str) -> None:
-        """Check one folder as far as it was met before: who only looks gives no folder a token. Raises FolderFault."""
+        """Check one folder as far as it was met before: a reader gives no folder a token. Raises FolderFault."""
         if path in self._known:
             self.require_folder(path)
 

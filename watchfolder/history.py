@@ -1,7 +1,7 @@
 """The receipts: a line for each order that has come to its end, written and read by one schema.
 
 `<state_dir>/history/YYYY-MM.jsonl` is only ever appended to. What orders under way have delivered already stands in
-their journal entries alone, so who tells of deliveries reads these beside the lines, and first: an order moves from the
+their journal entries alone, so a report of deliveries reads these beside the lines, and first: an order moves from the
 journal to the history, and is in one of them at least.
 """
 

@@ -80,7 +80,7 @@ class Journal:
             raise
 
     def note_turn(self) -> None:
-        """Let those who look on know that the main loop turns: an idle one wakes no disk for that."""
+        """Show other processes that the main loop turns, without a write to the disk."""
         if self._lock is not None:
             disk.show_beside_lock(self._lock, int(self.clock.awake()))
 

@@ -389,7 +389,7 @@ class Order(Record):
 
     @property
     def is_of_many(self) -> bool:
-        """Does it hold pictures that can do without one another? One and its original can not."""
+        """Does it hold several pictures? A picture and the original it is compared with are one."""
         return len(self.pictures) > 1
 
     @property

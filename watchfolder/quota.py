@@ -1,4 +1,4 @@
-"""The quota: how many files may be taken, a day and at a stretch, before a person has been asked.
+"""The quota: how many files may be taken before a person is asked; and what an inbox may take now, its `Allowance`.
 
 Pictures cost credits, and an archive that was copied into an inbox by mistake should cost none. A file counts as often
 as copies are made of it. What is held, let through and taken today lies in `<state_dir>/quota.json`; a person lets go
@@ -149,7 +149,7 @@ class Quota:
         longest = max((budget.burst.seconds for budget in budgets if budget.burst), default=0.0)
         self._arrivals = {name: Arrivals(longest, copies) for name, copies in self._copies.items()}
         self._met: set[str] = set()
-        self._reserved: dict[str, _Reserved] = {}  # by who has asked: an inbox, or a list in it
+        self._reserved: dict[str, _Reserved] = {}  # by what has asked: an inbox, or a list in it
         memory = QuotaState.read(self._state_dir, clock)
         held = {name: words for name, words in memory.held.items() if self._may_hold(name)}
         self._memory = memory.model_copy(update={"held": held})
@@ -275,7 +275,7 @@ class Quota:
         if inbox not in held:
             release = self._commands.to(Advised.RELEASE, inbox)
             event("inbox.held", logging.WARNING, inbox=inbox, reason=words, release=release)
-        if held.get(inbox) != words:  # more came: who asks beside this process is told the same
+        if held.get(inbox) != words:  # more came: other processes read the number there
             self._remember(held={**held, inbox: words})
 
     def _let_go(self, inbox: str, *, waits: bool = False) -> None:

@@ -30,7 +30,7 @@ class Door:
         self._does = does
         self._behaves = threading.Event()
         self.heads: list[bytes] = []
-        self._place = socket.socket()  # bound and not listening: the kernel refuses whoever comes
+        self._place = socket.socket()  # bound and not listening: the kernel refuses each connection
         self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._place.bind(("127.0.0.1", 0))
         self.port = self._place.getsockname()[1]

@@ -391,7 +391,7 @@ def test_a_connection_that_nobody_takes_ends_with_the_connect_limit() -> None:
     pace = Pace(connect_seconds=0.3, read_seconds=60, total_seconds=60, transfer_seconds=60, attempts=1)
     with socket.socket() as full, ExitStack() as crowd:
         full.bind(("127.0.0.1", 0))
-        full.listen(0)  # room for one, and the kernel leaves whoever comes after it without an answer
+        full.listen(0)  # room for one, and the kernel leaves later ones without an answer
         address = full.getsockname()
         crowd.enter_context(socket.create_connection(address))
         service, url = service_at(f"http://127.0.0.1:{address[1]}", pace), f"http://127.0.0.1:{address[1]}/a"

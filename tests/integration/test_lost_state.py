@@ -229,7 +229,7 @@ def test_a_paid_order_that_only_another_account_knows_is_not_bought_again(
         assert shop.files("outbox") == ([] if has_another_key else sorted(PICTURES))
         assert set(sandbox.paid_files.values()) == {1}
         assert len(sandbox.orders) == 1
-        for name in kept:  # whoever says so pays again
+        for name in kept:  # this answer pays again
             os.rename(shop.folder("quarantine") / name, shop.folder("inbox") / name)
         shop.to_the_end()
         assert shop.files("outbox") == sorted(PICTURES)

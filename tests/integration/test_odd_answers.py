@@ -210,7 +210,7 @@ def test_one_link_for_two_copies_gives_nobody_the_others_copy(begin: Open, say: 
 
 def test_the_same_bytes_never_go_to_two_recipients(begin: Open) -> None:
     shop, service = begin(service="watermark-embed", watermark=TWO)
-    service.faults.add("fetch", "another_picture", times=None)  # the same for whoever fetches
+    service.faults.add("fetch", "another_picture", times=None)  # the same at each fetch
     shop.drop("a.jpg")
     assert "one and the same copy for two watermarks" in fail(shop)
     assert len(shop.files("outbox")) <= 1

@@ -111,7 +111,7 @@ class RecordedDisk(threading.Thread):
                 answer, number = self._answer(operation, node, asked[_HEADER.size :]), 0
             except OSError as error:
                 answer, number = b"", -(error.errno or errno.EIO)
-            with suppress(OSError):  # whoever asked has gone
+            with suppress(OSError):  # the one that asked has gone
                 os.write(self._fuse, struct.pack("<IiQ", 16 + len(answer), number, unique) + answer)
 
     def _answer(self, operation: int, node: int, body: bytes) -> bytes:

@@ -123,7 +123,7 @@ class Stage:
 
     @property
     def accomplice(self) -> Path:
-        """A second name of a file, outside the root, for whoever changes it meanwhile; `.new` holds the new content."""
+        """A second name of a file, outside the root, to change it by meanwhile; `.new` holds the new content."""
         return self.aside / "accomplice"
 
     def drop(self, picture: Picture) -> Path:

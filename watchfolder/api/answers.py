@@ -283,7 +283,7 @@ def read_created(data: object, sent_names: Sequence[str]) -> Created:
 
 def _require_told_apart(outputs: Sequence[Output]) -> None:
     """Raise for results of which nobody can say what each was made of: somebody would get another one's."""
-    entries = set(outputs)  # one that stands there twice says nothing else
+    entries = set(outputs)  # one that is listed twice is one
     ids = {output.file_id for output in entries}
     made_of = {(output.input_file_id, output.text) for output in entries if output.input_file_id is not None}
     if len(ids) < len(entries):

@@ -17,7 +17,7 @@ from watchfolder.errors import ConfigError
 
 PREFIX: Final = "WATCHFOLDER__"
 CONTAINER: Final = "WATCHFOLDER_CONTAINER"
-"""The image's word that this is its container; it names the mount for configuration, key, password and state."""
+"""Set by the image: we run in its container. It names the mount for configuration, key, password and state."""
 
 _FILE = "_file"
 _MAX_BYTES = 64 * 1024

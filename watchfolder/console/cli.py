@@ -1,4 +1,4 @@
-"""The command line: puts the rooms together, and is alone in printing and in choosing the exit code."""
+"""The command line: every command with its options; the longer ones have a file in `console/commands`."""
 # ruff: noqa: PLC0415 - each command imports what it alone needs, so that `run` stays small and `status` quick
 
 import os

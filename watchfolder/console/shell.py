@@ -85,7 +85,7 @@ def configuration_at(
 
 
 def with_advice(fault: FolderFault, *, is_root: bool) -> str:
-    """Add to a lack of rights what somebody can do about it who did not begin as root."""
+    """Add to a lack of rights what a caller who is not root can do about it."""
     return f"{fault.reason}: {_ASK_OTHERWISE}" if fault.code in NOT_ALLOWED and not is_root else fault.reason
 
 

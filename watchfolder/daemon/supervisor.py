@@ -122,7 +122,7 @@ class Supervisor:
 
         Where something was delivered since, all look once more: an outbox may be the next inbox's path.
         """
-        # In this order: what one claims the other has; and once more, for what has just ended may let another go on.
+        # In this order: the intake hands over to the pipeline; and again: what just ended may let another go on.
         if not (self._has_no_file_to_take() and self._pipeline.is_idle() and self._has_no_file_to_take()):
             return False
         delivered = self._journal.counters.delivered_files

@@ -69,7 +69,7 @@ def new_file(place: Place, mtime_ns: int | None = None) -> Iterator[Callable[[by
     try:
 
         def write(block: bytes) -> None:
-            with translated(place.path):  # here, for who calls it may take an OSError for one of the network
+            with translated(place.path):  # here: the caller may take an OSError for one of the network
                 write_all(descriptor, block)
 
         yield write

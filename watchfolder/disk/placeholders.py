@@ -1,8 +1,8 @@
 """Names held by an empty file, for a rename over it: where no rename refuses to replace (every NFS; exFAT by FUSE).
 
 A death can leave that file, and a person's own empty file looks the same. So a note in the hidden folder of its root
-names it, before it is there and until what came in its place is durable. Who repeats the move finds the note; who
-sweeps takes the empty file away with it.
+names it, before it is there and until what came in its place is durable. A repeated move finds the note;
+a sweep takes the empty file away with it.
 """
 
 import contextlib

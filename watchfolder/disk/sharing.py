@@ -102,7 +102,7 @@ def let_group_write(root: str) -> bool:
 def may_write_in_new_folders(root: str) -> bool | None:
     """May we write in a folder that somebody makes there, by its group or by our own name, whatever the umask?
 
-    None where the file system knows no ACLs: who made it decides, or the server of the share. Raises FolderFault.
+    None where the file system knows no ACLs: its maker decides, or the server of the share. Raises FolderFault.
     """
     with open_folder(root) as folder:
         try:

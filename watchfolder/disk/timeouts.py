@@ -26,7 +26,7 @@ _syscall = ctypes.CDLL(None, use_errno=True).syscall
 
 _T = TypeVar("_T")
 _listener = threading.local()
-_hung: dict[str, threading.Thread] = {}  # folder → who still waits for it: one is enough
+_hung: dict[str, threading.Thread] = {}  # folder → the thread that still waits for it: one is enough
 
 
 @contextlib.contextmanager
@@ -95,7 +95,7 @@ class Question(Generic[_T]):
         while self._thread.ident is not None:  # it was asked
             left = self._heard_at + silent_seconds - time.monotonic()
             if wait([self._answer], max(0.0, left)).done:
-                answered()  # who waits for this one has heard from a folder as well
+                answered()  # the thread that waits has heard from a folder as well
                 return self._answer.result()
             if left <= 0:
                 _hung[self._folder] = self._thread

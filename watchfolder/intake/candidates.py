@@ -1,4 +1,4 @@
-"""What lies in an inbox and has not been taken: since when it is quiet, what was decided, when it is looked at again.
+"""What lies in an inbox and has not been taken: what was decided and when it is due; nudges and emptied folders, too.
 
 Instants are monotonic seconds, and arguments: nothing here sleeps.
 """

@@ -64,9 +64,9 @@ class Sighting:
     first_seen: float
     since: float  # the shape is unchanged and no event came since then
     was_found: bool = False  # it was there when this life began
-    listed: int = 1  # as how many files it counts
+    listed: int = 1  # how many files it counts as
     hindered: int = 0  # how often it could not be moved
-    sha256: str | None = None  # the same, where it had to be read for that
+    sha256: str | None = None  # of the bytes, where they had to be read for it
     verdict: Verdict | None = None  # of the bytes in this shape; what they say does not change while they do not
     lines: tuple[Line, ...] | None = field(default=None, repr=False)  # the addresses in them
     ctime_ns: int | None = None  # when verdict, hash and addresses were taken

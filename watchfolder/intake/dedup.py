@@ -21,7 +21,7 @@ from watchfolder.order import Key, KeyMode, Order, OrderFile
 from watchfolder.services import flow_of
 from watchfolder.work import WorkFolder
 
-_READING_SECONDS = 3.0  # in one go: then the nudges and the timers have their turn
+_READING_SECONDS = 3.0  # at a time: then nudges and timers are served
 
 
 @dataclass(frozen=True, slots=True)

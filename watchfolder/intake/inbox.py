@@ -24,7 +24,7 @@ _REASONS_SECONDS = 60.0  # how often the quarantine's notes are compared with it
 _SCANS_AT_MOST = 0.1  # of the time: a share of a hundred thousand files must not keep us from the pictures
 _FAULT_SECONDS = 5.0  # how soon a folder that failed is looked at again
 _DUPLICATES_SECONDS = 1.0  # how soon it is asked whether a duplicate that is under way has come to its end
-_ASKS_SECONDS = 30.0  # how often room is asked for: who has not asked for a minute has no share of it
+_ASKS_SECONDS = 30.0  # how often a waiting inbox asks for room: after a minute without, it has no share of it
 
 
 class Intake:

@@ -249,7 +249,7 @@ class Decisions:
         return f"{condition.kind}:{subject}"
 
     def _is_over(self, kind: ConditionKind, subject: str, snapshot: Snapshot, *, is_stalled: bool) -> bool:
-        """Is it known that what is not found wrong is well?"""
+        """Is the trouble known to be over, and not only unseen?"""
         match kind:
             case ConditionKind.SERVICE_REFUSES:
                 return self._is_sure

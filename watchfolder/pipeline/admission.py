@@ -223,7 +223,7 @@ class Admission:
         except WatchfolderError:  # then its orders hold one file each, and show what is wrong
             pass
         finally:
-            self._is_asking = False  # first: who is woken asks
+            self._is_asking = False  # first: an inbox that is woken asks
             for runtime in self.runtimes.values():
                 runtime.wake()
 

@@ -1,6 +1,6 @@
 """When each order acts next: at its poll, after its wait, or after a pause that grows while it gets no further.
 
-No step is repeated, and no way gone again, but after such a pause. Instants are seconds since the boot.
+A step, or several in a circle, is repeated only after such a pause. Instants are seconds since the boot.
 """
 
 import threading

@@ -66,7 +66,7 @@ class Permit:
 @dataclass
 class _Circuit:
     probe_seconds: float
-    pace: float = 0.0  # of the time that it is open passes between two tries, once that is longer than usual
+    pace: float = 0.0  # the share of the time it has been open that passes between two tries, once that is longer
     fault: Blocked | None = None  # what has opened it
     since: float = 0.0
     probe_at: float = 0.0  # when the next call may find out
@@ -75,7 +75,7 @@ class _Circuit:
     failed: set[Key] = field(default_factory=set)  # orders, without a success between; a step may be repeated
 
     def doubt(self, code: str, since: float) -> str:
-        """Open, for every order of the service fails; return that in words. The first try comes at once."""
+        """Open the circuit: all orders of the service fail. Return that in words. The first try comes at once."""
         tries = f"one is tried every {self.probe_seconds:g} s, later more rarely, until one succeeds"
         reason = f"the service fails every picture{code}: {tries}"
         self.fault = Blocked(reason, code="EVERY_ORDER_FAILS", scope=Scope.PURCHASES)
@@ -261,7 +261,7 @@ class Breaker:
         fault = self._account.fault
         if fault is None or not order.needs_service or (is_doubted and order.is_of_many):
             return
-        is_there = order.state is State.CLAIMED and order.order_id is not None  # it is looked at, not bought
+        is_there = order.state is State.CLAIMED and order.order_id is not None  # it is polled, not bought
         if fault.scope is Scope.EVERYTHING or (order.traits.buys and not is_there):
             yield self._account
 
@@ -300,7 +300,7 @@ class Breaker:
 
 
 def is_kept(order: Order) -> bool:
-    """Does it wait, it or what takes its place, for a success of the service to tell who is at fault?"""
+    """Does it, or what takes its place, wait until a success of the service tells who is at fault?"""
     if order.state is State.SUPERSEDING:
         return any(child.doubted_seconds is not None for child in order.children)
     return order.doubted_seconds is not None and order.traits.leads_home

@@ -88,7 +88,7 @@ def _key_taken(context: StepContext, order: Order, error: Resync) -> Order:
         context.journal.note(order, charged=True)
         known = f"the service calls its key used before ({error.code})"
         raise _not_listed(order, known) if flow_of(order).is_listed else _may_be_paid(order, error.code)
-    if order.redos:  # nor is this one's key the first that is taken
+    if order.redos:  # its key is new already, and taken as well
         context.journal.note(order)  # as it was before: nothing was made of it
         reason = "the service calls each key used before, and has no order of its name"
         raise OrderRetry(reason, code=error.code) from None
@@ -97,7 +97,7 @@ def _key_taken(context: StepContext, order: Order, error: Resync) -> Order:
 
 
 def _may_be_paid(order: Order, code: str) -> Reject:
-    """Say what to do: what is the same leads to the same order, and nothing else does."""
+    """Say what to do: the same bytes lead to the same order, other bytes to a new one."""
     anew = "download the picture" if order.files[0].address else "save it anew in a picture editor"
     return Reject(_MAY_BE_PAID, code=code, advice=_ASK_FOR_IT.format(anew))
 

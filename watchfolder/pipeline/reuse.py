@@ -24,7 +24,7 @@ from watchfolder.services import flow_of
 from watchfolder.work import is_unchanged
 
 _BLOCK_BYTES = 1 << 20
-_MOST_WAITS = 3  # for who looks at a delivered picture just now: some four minutes
+_MOST_WAITS = 3  # for a program that has a delivered picture open: some four minutes
 
 
 class _NotThatError(Retry):

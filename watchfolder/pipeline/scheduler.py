@@ -206,7 +206,7 @@ class Pipeline:
         self._wake_inboxes(runtime)
 
     def _wake_inboxes(self, runtime: InboxRuntime) -> None:
-        """Let those claim who wait for room."""
+        """Wake the inboxes that wait for room."""
         recently = self._clock.awake() - timing.WANTS_SECONDS
         for each in self.runtimes.values():
             if each is runtime or each.wanted_at > recently:

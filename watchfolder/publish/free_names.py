@@ -29,7 +29,7 @@ def free_name(
     """Return the first name like `wanted`, or a plainer one where that cannot be, that nothing has.
 
     Nor may anything have the place that one of `also` gives for it, nor may it be among those in `taken`. Where the
-    folder is fixed, another one will not do: that something else has its name is found out by who makes the file.
+    folder is fixed, another one will not do: its maker finds out that something else has the name.
     """
 
     def is_free(place: Place) -> bool:

@@ -375,7 +375,7 @@ def _of_disks(snapshot: Snapshot) -> Iterator[Condition]:
 
 
 def _stalled(snapshot: Snapshot, config: Config, hours: float, found: Iterable[Condition]) -> Condition:
-    """Say that nothing was delivered for so long, and what of that which was found holds it."""
+    """Say for how long nothing was delivered, and which of the conditions found is the cause."""
     words = f"Nothing was delivered for {hours:.0f} hours" if hours >= 1 else "Nothing is delivered"
     under_way = files(snapshot.in_progress + snapshot.deferred)
     words += f", though there is work: {files(snapshot.waiting)} in the inboxes, {under_way} under way"

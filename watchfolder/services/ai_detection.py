@@ -27,7 +27,7 @@ _BOUNDS = (0.25, 0.5, 0.75)  # of the probability, from one verdict to the next
 def _body(key: Key, files: Sequence[OrderFile], _options: Mapping[str, str]) -> str:
     (file,) = files
     body = {"idempotencyKey": key, "fileName": file.sent_name, "orderName": f"wf-{key}"}
-    return json.dumps(body | {"options": {"generateHeatmap": True}})  # it costs nothing: who wants it later can have it
+    return json.dumps(body | {"options": {"generateHeatmap": True}})  # it costs nothing, and can be had later
 
 
 def read_finding(shown: Mapping[str, object]) -> Finding | None:

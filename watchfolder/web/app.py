@@ -1,4 +1,4 @@
-"""The addresses of the page: what is shown at each, and the one button."""
+"""The addresses of the page: what is shown at each, and what its buttons and pushes call."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence

@@ -1,5 +1,5 @@
 """The status page: it is told by the daemon what is so, and shows it in a browser while the daemon works on."""
-# ruff: noqa: PLC0415 - flask takes its time and its memory, which who serves no page should not pay
+# ruff: noqa: PLC0415 - flask takes its time and its memory, which a run without a page should not pay
 
 import codecs
 import logging

@@ -27,7 +27,7 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 HEALTH: Final = "health"
-"""The endpoint that tells everybody the topic, and who is known (`g.is_known`) why."""
+"""The endpoint that tells everybody the topic, and the reason only to those who are known (`g.is_known`)."""
 
 PUSH: Final = "push"
 """The endpoint that is for the service."""
@@ -85,9 +85,9 @@ def protect(app: Flask, http: "HttpSection") -> None:
 
 
 class WrongPasswords:
-    """Slows who guesses, by address: one guess is answered after the other, each later than the one before.
+    """Slows those who guess, by address: one guess is answered after the other, each later than the one before.
 
-    The right password is never held back: behind a proxy its owner has the same address as who guesses.
+    The right password is never held back: behind a proxy its owner has the same address as the guesser.
     """
 
     def __init__(self, password: str) -> None:

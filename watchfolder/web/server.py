@@ -173,7 +173,7 @@ class Server:
     """Serves `app` from now to `stop`. Raises OSError when the address cannot be had."""
 
     def __init__(self, app: "WSGIApplication", address: tuple[str, int], traffic: Traffic) -> None:
-        logging.getLogger("waitress").setLevel(logging.CRITICAL)  # who asks badly is no news for the log
+        logging.getLogger("waitress").setLevel(logging.CRITICAL)  # a bad request is no news for the log
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         listener = socket.create_server(address, family=family)
         self._map: dict[int, Any] = {}

@@ -9,7 +9,7 @@ from machine import Machine
 
 @contextlib.contextmanager
 def hung_share(machine: Machine, folder: str) -> Iterator[None]:
-    """Cover a folder of the machine by it: whoever looks waits. In the end the share dies, and the folder is back."""
+    """Cover a folder of the machine by it: each look waits. In the end the share dies, and the folder is back."""
     device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     try:
         options = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other"

@@ -410,7 +410,7 @@ def _probe(folder: str) -> Iterator[Place]:
     try:
         yield place
     finally:
-        with contextlib.suppress(FolderFault):  # what failed before is the news
+        with contextlib.suppress(FolderFault):  # the first fault is the one to tell
             disk.remove(place, durable=False)
 
 

@@ -1,4 +1,4 @@
-"""What is in a folder of ours, and why is it there? What is so of many files is said once."""
+"""What is in a folder of ours, and why is it there? Files with one reason share one line."""
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -32,7 +32,7 @@ _SAID = {
 
 @dataclass
 class _Alike:
-    """Files of which the same is so, and the first few of their names."""
+    """Files with one reason, and the first few of their names."""
 
     number: int = 0
     names: list[str] = field(default_factory=list)

@@ -1,5 +1,5 @@
 """The command `run`: the daemon in the foreground, or one run over what is there."""
-# ruff: noqa: PLC0415 - the daemon is imported by who runs it alone
+# ruff: noqa: PLC0415 - only a run imports the daemon
 
 import logging
 import os
