@@ -92,7 +92,7 @@ def test_a_signed_push_needs_no_password_of_the_page(office: Office) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "fate"),
+    ("body", "result"),
     [
         (delivery(eventType="order.somethingElse.completed"), PushResult.OTHER_TYPE),
         (b"no JSON", PushResult.UNREADABLE),
@@ -100,9 +100,9 @@ def test_a_signed_push_needs_no_password_of_the_page(office: Office) -> None:
     ],
     ids=["other type", "no JSON", "nothing"],
 )
-def test_a_signed_push_without_news_is_taken_too(office: Office, body: bytes, fate: PushResult) -> None:
+def test_a_signed_push_without_news_is_taken_too(office: Office, body: bytes, result: PushResult) -> None:
     assert office.push(body) == 204
-    assert office.pushes.counts()[fate] == 1
+    assert office.pushes.counts()[result] == 1
     assert office.pushes.take() == []
 
 
@@ -149,7 +149,7 @@ def test_before_registration_a_push_is_asked_for_again_and_logged(
 def test_without_a_webhook_there_is_no_such_address(office: Office) -> None:
     office.page.follow(office.config(webhook=False))
     assert office.push(delivery()) == 404
-    assert office.pushes.counts() == {str(fate): 0 for fate in PushResult}
+    assert office.pushes.counts() == {str(result): 0 for result in PushResult}
 
 
 PATHS = ("/", "/main", "/healthz", "/metrics", "/api/status", "/retry", "/release", "/thumbnails/x")
@@ -203,4 +203,4 @@ def test_the_metrics_have_every_outcome_from_the_start(office: Office) -> None:
         text = connection.getresponse().read().decode()
     (family,) = [each for each in text_string_to_metric_families(text) if each.name == "watchfolder_pushes"]
     values = {each.labels["outcome"]: each.value for each in family.samples if each.name.endswith("_total")}
-    assert values == {str(fate): 0.0 for fate in PushResult} | {"nudged": 3.0}
+    assert values == {str(result): 0.0 for result in PushResult} | {"nudged": 3.0}

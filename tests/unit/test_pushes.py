@@ -51,7 +51,7 @@ def test_both_ends_of_an_order_are_news(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "fate"),
+    ("body", "result"),
     [
         (delivery(eventType="order.somethingElse.completed"), PushResult.OTHER_TYPE),
         (delivery(eventType=None), PushResult.OTHER_TYPE),
@@ -67,11 +67,11 @@ def test_both_ends_of_an_order_are_news(kind: str) -> None:
         (b"9" * 10_000, PushResult.UNREADABLE),
     ],
 )
-def test_what_the_service_signs_and_is_no_news_of_ours_nudges_nobody(body: bytes, fate: PushResult) -> None:
+def test_what_the_service_signs_and_is_no_news_of_ours_nudges_nobody(body: bytes, result: PushResult) -> None:
     pushes = Pushes()
-    assert received(pushes, body) is fate
+    assert received(pushes, body) is result
     assert pushes.take() == []
-    assert pushes.counts()[fate] == 1
+    assert pushes.counts()[result] == 1
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_events_and_hints_that_nobody_takes_are_kept_within_bounds() -> None:
 
 def test_every_outcome_is_counted_from_zero() -> None:
     pushes = Pushes()
-    assert pushes.counts() == {str(fate): 0 for fate in PushResult}
+    assert pushes.counts() == {str(result): 0 for result in PushResult}
     pushes.count(PushResult.NUDGED)
     assert pushes.counts()["nudged"] == 1
 
