@@ -41,7 +41,7 @@ def drop_unknown(tree: dict[str, Any]) -> list[str]:
     inboxes = tree["inboxes"] if isinstance(tree.get("inboxes"), dict) else {}
     for name, inbox in list(inboxes.items()):
         if inbox is None or isinstance(inbox, dict):
-            inboxes[name] = found = dict(inbox or {})  # a copy: two that share an anchor do not share their fate
+            inboxes[name] = found = dict(inbox or {})  # a copy: two may share an anchor
             faults += _drop_within(found, Inbox, f"inboxes.{name}.")
             found["name"] = name
     return faults

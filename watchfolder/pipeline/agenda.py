@@ -122,7 +122,7 @@ class Agenda:
         return min(timing.LONGEST_BACKOFF_SECONDS, timing.REPEAT_SECONDS * 2.0 ** min(repeats, _MOST_DOUBLINGS))
 
     def _wait_beside(self, order: Order) -> float:
-        """Return for how long one that asks the service for no result rests where it was."""
+        """Return how long an order rests that asks the service for no result."""
         if order.state is State.RECORDED:
             seconds = self._clock.since(order.times[State.RECORDED])  # a report is asked about ever more rarely
             longest = max(timing.LONGEST_REPORT_POLL_SECONDS, seconds / 20)

@@ -67,7 +67,7 @@ class Permit:
 class _Circuit:
     probe_seconds: float
     pace: float = 0.0  # the share of the time it has been open that passes between two tries, once that is longer
-    fault: Blocked | None = None  # what has opened it
+    fault: Blocked | None = None  # what opened it
     since: float = 0.0
     probe_at: float = 0.0  # when the next call may find out
     probe: Permit | None = None  # of the one that does: half-open
@@ -135,7 +135,7 @@ class Breaker:
             return self._services[service].last_success
 
     def is_in_doubt(self, order: Order) -> bool:
-        """Is it one of those that are to show whether their service succeeds? What may be there already can not."""
+        """Is it an order that is to show whether its service succeeds? One that may be there already cannot."""
         is_there = order.order_id is not None or not order.may_be_given_back
         return order.state is State.CLAIMED and not is_there and self.is_open(order.service)
 

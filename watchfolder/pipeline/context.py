@@ -177,7 +177,7 @@ class Door(Protocol):
 
 @dataclass
 class InboxRuntime:
-    """One inbox with those who work for it."""
+    """One inbox with its intake, thread and workers."""
 
     context: StepContext
     intake: Door

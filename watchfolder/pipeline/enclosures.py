@@ -144,7 +144,7 @@ def _put_report(context: StepContext, order: Order, enclosure: Enclosure) -> boo
 
 
 def _asked_for(context: StepContext, order: Order, enclosure: Enclosure) -> tuple[Order, Enclosure, ReportView]:
-    """Ask how far the report is, or for it, if nobody has; it is the same one however often that is done."""
+    """Ask how far the report is; ask for it, if nobody has: repeated, that is the same report."""
     order_id, locale = _finding(order).order_id, enclosure.locale
     if enclosure.is_asked_for:
         with suppress(Resync):  # it was lost there

@@ -70,7 +70,7 @@ def _fetch_missing(context: StepContext, order: Order, fetching: "Fetching", rou
 
 
 def _refuse_same(order: Order, group: dict[int, Received], round_: Round) -> None:
-    """Take out what came for two texts in the same bytes: somebody would get the copy that says another's name."""
+    """Take out equal bytes that came for two texts: somebody would get the copy with another's name."""
     texts = defaultdict[str, set[str]](set)
     for _, result in order.results:
         texts[result.sha256 or ""].add(result.text)

@@ -111,7 +111,7 @@ def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Orde
 
 
 def _free_lines(context: StepContext, order: Order, waiting: Sequence[Line], most: int) -> list[Line]:
-    """Return up to so many lines to whose addresses no order is under way."""
+    """Return up to so many lines whose addresses have no order under way."""
     reuses = flow_of(order).may_reuse(context.inbox)
     alike = (each for each in context.journal.orders() if each.is_open and _has_same_product(each, order))
     busy = {file.address for each in alike if reuses or each.is_resumable for file in each.files}

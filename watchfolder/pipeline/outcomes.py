@@ -1,4 +1,4 @@
-"""What an outcome means: to each error the one thing that follows from it."""
+"""What follows from each error of a step."""
 
 import contextlib
 import logging
@@ -66,7 +66,7 @@ class Outcomes:
         self._stop = stop
 
     def try_at_once(self, fingerprint: str) -> None:
-        """Let those orders go on at once that wait for another key than they were refused by, if this is another.
+        """Let orders that were refused by another key than the present one go on at once.
 
         And lists of addresses: whatever held them, a person may have let them through.
         """

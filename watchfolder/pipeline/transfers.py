@@ -13,7 +13,7 @@ from watchfolder.errors import OrderRetry, Reject, Retry
 _T = TypeVar("_T")
 
 _OUTAGE = 10  # failures in a row, without a success between: the storage is away, and the round ends
-_SPREAD = 0.618034  # the golden ratio: neighbours, which often share a fate, are not asked for one after the other
+_SPREAD = 0.618034  # the golden ratio: neighbours, which often fail together, are not asked for one after the other
 _OF_ONE_FILE = (Held, Retry, OrderRetry, Reject)  # what concerns most comes first; all else concerns all
 
 
