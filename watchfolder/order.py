@@ -293,9 +293,11 @@ GOING_ON: Mapping[str, object] = {
     "failed_at": None,
     "not_before": None,
     "last_error": "",
+    "is_delayed": False,
+    "is_overdue": False,
     "missing_since": None,
 }
-"""What is so of an order that moves on: failures and deaths are forgotten."""
+"""What is so of an order that moves on: failures, deaths and delays are forgotten."""
 
 
 class Order(Record):
@@ -336,6 +338,8 @@ class Order(Record):
     failed_at: Moment | None = None
     not_before: Moment | None = None
     last_error: str = ""  # the last failure's reason
+    is_delayed: bool = False  # the service could not finish it by itself: people there see to it
+    is_overdue: bool = False  # the service takes very long over it, as was told
     missing_since: Moment | None = None  # the service said once that it does not know the order
     expires_at: Instant | None = None  # until when the service says that it keeps the results; told, never acted on
     enclosures: tuple[Enclosure, ...] = ()  # that are still to come; the history tells of the order already

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from sandbox_client import Client
-from shop import OTHER, PICTURE, Open, Shop, calls, has_failed_once, move_back, work_place
+from shop import OTHER, PICTURE, Open, Shop, calls, has_failed_once, move_back, told, work_place
 
 from watchfolder.api.transport import Pace
 from watchfolder.errors import FolderFault
@@ -301,6 +301,43 @@ def test_an_order_that_people_must_see_to_is_told_once_and_asked_for_rarely(begi
     assert calls(service, "status") == 1
     shop.pass_time(1800)
     shop.work(lambda: calls(service, "status") == 2)
+
+
+def test_an_order_that_people_must_see_to_is_not_asked_for_among_others(
+    begin: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop, service = begin({"processing_seconds": 1e9}, max_files_per_order=1)
+
+    def asked(order: Order) -> int:
+        return sum(each.operation == "status" and str(order.order_id) in each.path for each in service.requests)
+
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.orders() and asked(shop.order()))
+    order = shop.order()
+    service.processing_delayed = True
+    shop.pass_time(60)
+    shop.work(lambda: shop.order().last_error)
+    said, polls = shop.order().last_error, asked(order)
+    shop.journal.note(shop.order(), times={state: at.after(-3700) for state, at in order.times.items()})
+    service.processing_delayed = False
+    pour(shop, 3)
+    shop.work(lambda: all(map(asked, shop.orders())) and len(shop.orders()) == 4)
+    for _ in range(4):
+        lists = calls(service, "list")
+        shop.pass_time(240)
+        shop.work(lambda lists=lists: calls(service, "list") > lists)  # type: ignore[misc]  # mypy and defaults
+    service.faults.add("list", "html", times=None)  # then each is asked for by itself, when it is due
+    service.processing_delayed = True
+    for _ in range(5):
+        shop.pass_time(60)
+        shop.beat()
+        shop.rest()
+    assert asked(order) == polls
+    shop.live_again()
+    shop.work(lambda: asked(order) > polls)
+    assert next(each.last_error for each in shop.orders() if each.key == order.key) == said
+    assert [each["order"] for each in told(caplog, "order.processing_delayed")].count(order.key) == 1
+    assert told(caplog, "order.overdue") == []
 
 
 def test_a_server_without_v3_reads_makes_the_inbox_wait(begin: Open) -> None:

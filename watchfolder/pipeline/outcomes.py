@@ -78,12 +78,12 @@ class Outcomes:
     def at_work(self, order: Order) -> None:
         """Say once when the service takes very long over an order."""
         current = self._journal.get(order.key)  # the list was asked for what may have moved since
-        if current is None or current.state is not State.CONFIRMED or current.last_error == _OVERDUE:
+        if current is None or current.state is not State.CONFIRMED or current.is_overdue or current.is_delayed:
             return
         if seconds_at_service(current, self._clock) < timing.OVERDUE_SECONDS:
             return
         with contextlib.suppress(FolderFault):  # then it is said at the next look
-            self._journal.note(current, last_error=_OVERDUE)
+            self._journal.note(current, is_overdue=True, last_error=_OVERDUE)
             event("order.overdue", logging.WARNING, order=order.key, inbox=order.inbox, order_id=order.order_id)
 
     def after_crash(self, context: StepContext, order: Order) -> Order | None:

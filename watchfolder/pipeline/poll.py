@@ -82,10 +82,10 @@ def go_on(context: StepContext, order: Order, seen: OrderView) -> Order:
 def _note_status(context: StepContext, order: Order, seen: OrderView) -> None:
     """Say once what is unusual; where people at the service have to see to the order, ask rarely from then on."""
     reason, memory = "the service could not finish it by itself: people there see to it", context.memory_of(order)
-    if seen.is_delayed and order.last_error != reason:
-        context.journal.note(order, last_error=reason)
+    if seen.is_delayed and not order.is_delayed:
         event("order.processing_delayed", logging.WARNING, order=order.key, inbox=order.inbox, order_id=order.order_id)
     if seen.is_delayed:
+        context.journal.note(order, is_delayed=True, last_error=reason)  # a failed call may have said otherwise
         raise Throttled(reason, retry_after_seconds=timing.DELAYED_POLL_SECONDS)
     if seen.status is Status.UNKNOWN and not memory.is_puzzling:
         event("order.status_unknown", logging.WARNING, order=order.key, status=seen.raw_status)

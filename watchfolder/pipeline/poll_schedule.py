@@ -191,8 +191,8 @@ class PollSchedule:
 
     def _is_asked_again(self, order: Order) -> bool:
         due = self._due.get(order.key, _NO_PLAN)
-        is_pushed = self._pushed.get(order.key, False)
-        return order.state is State.CONFIRMED and due.wait_seconds > 0 and not due.is_alone and not is_pushed
+        is_alone = due.is_alone or order.is_delayed or self._pushed.get(order.key, False)
+        return order.state is State.CONFIRMED and due.wait_seconds > 0 and not is_alone
 
     def _is_told_by_list(self, order: Order) -> bool:
         is_asked = self._clock.elapsed() >= self._no_list_before and not self._due.get(order.key, _NO_PLAN).is_alone
