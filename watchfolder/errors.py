@@ -38,6 +38,21 @@ class FolderFault(Retry):
         super().__init__(reason, code=code)
         self.path = path  # what it is about
 
+    @property
+    def is_closed(self) -> bool:
+        """Do its rights keep us out? They are somebody else's to give."""
+        return self.code in {"EACCES", "EPERM"}
+
+    @property
+    def is_kept(self) -> bool:
+        """Do its rights, or a program that uses it, keep it as it is? The latter are a Windows share's words."""
+        return self.is_closed or self.code in {"EBUSY", "ETXTBSY"}
+
+    @property
+    def is_held(self) -> bool:
+        """Does another program keep it from being read for a while? The first is a lease, or a share that has gone."""
+        return self.code in {"EAGAIN", "EBUSY", "ETXTBSY"}
+
     @classmethod
     def at(cls, path: str, words: str, *, code: str = "") -> Self:
         return cls(f"{path}: {words}", code=code, path=path)

@@ -87,7 +87,7 @@ class Folders:
             found = read_token(path)  # first, and without the lock: a dead share must not hold up the others
         except FolderFault as fault:
             self.require_mount(path)
-            if fault.code in {"EACCES", "EPERM"}:
+            if fault.is_closed:
                 raise self.closed(path, "we may not look into it") from fault
             if fault.code == "ENOENT":
                 raise self._missing(path, fault) from fault

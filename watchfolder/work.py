@@ -143,8 +143,10 @@ class WorkFolder:
         except (FileNotFoundError, NotAFolder, NotRegular, ValueError, ConfigError):
             return None
         except FolderFault as fault:  # of the file, for good? else it may yet tell what was paid
-            if fault.code != "EFBIG" and disk.why_not_read(place, fault) == disk.HELD:
+            if fault.is_held:
                 raise
+            if fault.code != "EFBIG":
+                disk.why_not_read(place, fault)
             return None
 
 

@@ -38,7 +38,6 @@ _CODES = (
     (InstanceLocked, exit_codes.LOCKED),
     (WatchfolderError, exit_codes.UNFINISHED),
 )
-NOT_ALLOWED = frozenset({"EACCES", "EPERM"})
 _ASK_OTHERWISE = (
     "run it as root, or as watchfolder's user (sudo -u). Without that right: the status page, if there is one, and the "
     "note beside each picture in quarantine, which may be moved back by hand"
@@ -86,7 +85,7 @@ def configuration_at(
 
 def with_advice(fault: FolderFault, *, is_root: bool) -> str:
     """Add to a lack of rights what a caller who is not root can do about it."""
-    return f"{fault.reason}: {_ASK_OTHERWISE}" if fault.code in NOT_ALLOWED and not is_root else fault.reason
+    return f"{fault.reason}: {_ASK_OTHERWISE}" if fault.is_closed and not is_root else fault.reason
 
 
 def fail(text: str, code: int, tell: Callable[[str], None] = warn) -> NoReturn:

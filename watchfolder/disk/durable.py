@@ -21,7 +21,6 @@ from watchfolder.disk.places import (
 )
 from watchfolder.errors import FolderFault
 
-_KEPT_BY_OTHERS = frozenset({"EACCES", "EPERM", "EBUSY", "ETXTBSY"})  # it is somebody else's, or held
 _APPENDING = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST_TRIES = 3  # to replace a file whose temporary one is removed
 
@@ -216,7 +215,7 @@ def _sweep_one(leftover: Place) -> bool:
     try:
         remove(leftover, durable=False)
     except FolderFault as fault:
-        if fault.code not in _KEPT_BY_OTHERS:
+        if not fault.is_kept:
             raise
         return False
     return True

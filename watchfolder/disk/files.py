@@ -11,9 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from watchfolder.disk.places import (
-    CLOSED_CODES,
     HELD,
-    HELD_CODES,
     NOT_PLAIN,
     NOT_SUPPORTED,
     Closed,
@@ -118,9 +116,9 @@ def open_regular_in(parent: int, place: Place, flags: int = _FILE) -> int:
     except FolderFault as fault:
         if fault.code in _NO_PLAIN_FILE:
             raise NotRegular.at(place.path, NOT_PLAIN, code=fault.code) from fault
-        if fault.code in HELD_CODES:
+        if fault.is_held:
             raise Held.at(place.path, HELD, code=fault.code) from fault
-        if fault.code in CLOSED_CODES:
+        if fault.is_closed:
             raise Closed(fault.reason, code=fault.code, path=fault.path) from fault
         raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -11,13 +11,12 @@ import sys
 from typing import NamedTuple
 
 from watchfolder.disk.files import stat_of
-from watchfolder.disk.places import HELD, HELD_CODES, READ_ONLY, NotAFolder, Place, open_folder
+from watchfolder.disk.places import HELD, READ_ONLY, NotAFolder, Place, open_folder
 from watchfolder.errors import FolderFault
 from watchfolder.events import printable
 
 _GET_FLAGS = 0x80006601 | struct.calcsize("l") << 16  # FS_IOC_GETFLAGS
 _KEPT_IN_PLACE = 0x10 | 0x20  # immutable, append only
-_RIGHTS = frozenset({"EACCES", "EPERM"})
 # Not the inbox's fault: a bad sector, a lost key of an encrypted file, a name that the file system cannot read.
 _DAMAGES = frozenset({"EIO", "EINVAL", "EILSEQ", "EBADMSG", "EUCLEAN", "ENODATA", "ENOKEY", "EOVERFLOW"})
 
@@ -93,9 +92,9 @@ def group_name(number: int) -> str:
 
 def why_not_read(place: Place, fault: FolderFault) -> str:
     """Say what keeps this one file from being read. Raises `fault` where not the file is at fault but its inbox."""
-    if fault.code in HELD_CODES:
+    if fault.is_held:
         return HELD
-    if fault.code in _RIGHTS:
+    if fault.is_closed:
         return f"we may not read it: {rights_of(place)}"
     if fault.code in _DAMAGES:
         return f"it cannot be read: {fault.reason.removeprefix(f'{place.path}: ')}"

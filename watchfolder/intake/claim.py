@@ -25,8 +25,6 @@ from watchfolder.services.addresses import picture_name
 from watchfolder.services.tables import lines_of, table_of
 from watchfolder.work import WorkFolder, begin_state, is_unchanged
 
-_OF_THE_FILE = frozenset({"EACCES", "EPERM", "EBUSY", "ETXTBSY"})  # what keeps one file from being moved
-
 
 class Claims:
     """Turns files of one inbox into orders."""
@@ -195,7 +193,7 @@ class Claims:
         except (FileNotFoundError, NotAFolder):  # also when its folder has just become a link
             return False
         except FolderFault as fault:
-            if fault.code not in _OF_THE_FILE:
+            if not fault.is_kept:
                 raise
             is_ours = fault.path == os.path.dirname(target.path)  # the work folder's own could not be made, or opened
             is_ours |= fault.path == target.path and not disk.may_write(target.root, target.folder)

@@ -19,7 +19,6 @@ from watchfolder.services.addresses import name_in
 from watchfolder.services.link_files import Line
 
 _RIGHTS_SECONDS = 60.0  # how soon rights that were in the way are looked at again: their change is no event that counts
-_RIGHTS = frozenset({"EACCES", "EPERM"})
 _HINDERED_SECONDS = (60.0, 3600.0)  # how soon a file that refused to be moved is tried again: doubles, up to
 _ASK_AGAIN_SECONDS = 1.0  # somebody holds the file open, and nothing tells us when that ends
 
@@ -144,9 +143,9 @@ def decide(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
         return Decision(Action.STAY, disk.NOT_PLAIN, now + _ask_again(inbox))
     except FolderFault as fault:
         reason = disk.why_not_read(place, fault)
-        if reason == disk.HELD:
+        if fault.is_held:
             return Decision(Action.WAIT, reason, now + _ask_again(inbox))
-        in_the_way = obstacles.to_read(inbox, name, reason, is_of_rights=fault.code in _RIGHTS)
+        in_the_way = obstacles.to_read(inbox, name, reason, is_of_rights=fault.is_closed)
         return out_of_reach(reason, now + _RIGHTS_SECONDS, in_the_way)
 
 

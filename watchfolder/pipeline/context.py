@@ -27,7 +27,6 @@ from watchfolder.services import tables
 from watchfolder.services.link_files import Line
 
 BAD_SECTOR = "EIO"  # in a step that only reads, or of what could not be read before
-_RIGHTS = frozenset({"EACCES", "EPERM"})  # a sub-folder may have others than the folder that was configured
 _T = TypeVar("_T")
 
 
@@ -108,7 +107,7 @@ class StepContext:
             return False
         was_unreadable = order.why is not None and order.why.code == BAD_SECTOR
         is_of_a_file = fault.code == BAD_SECTOR and (order.state is State.CREATED or was_unreadable)
-        is_of_a_file |= isinstance(fault, Held) or fault.code in _RIGHTS
+        is_of_a_file |= isinstance(fault, Held) or fault.is_closed  # a sub-folder has rights of its own
         if not is_of_a_file or fault.path.startswith(f"{self.journal.state_dir}/"):
             return True
         try:

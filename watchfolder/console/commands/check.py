@@ -393,7 +393,7 @@ def _rights_told(folder: str, folders: Folders) -> Iterator[None]:
     try:
         yield
     except FolderFault as fault:
-        if fault.code not in {"EACCES", "EPERM"}:
+        if not fault.is_closed:
             raise
         raise folders.closed(folder, f"{_user()} may not write there") from fault
 

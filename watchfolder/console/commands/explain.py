@@ -17,7 +17,6 @@ from watchfolder import disk, history, intake, quarantine
 from watchfolder.command_line import Advised
 from watchfolder.config import Config, Inbox
 from watchfolder.console.commands import explain_folder
-from watchfolder.console.shell import NOT_ALLOWED
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault, UnknownName
 from watchfolder.events import printable
@@ -109,7 +108,7 @@ def _tell_in_part(spot: _Spot, config: Config) -> Iterator[str]:
             has_told = True
             yield line
     except FolderFault as fault:
-        if not has_told or fault.code not in NOT_ALLOWED:
+        if not has_told or not fault.is_closed:
             raise
         yield f"watchfolder knows more, which this user may not read ({fault.reason}): ask with sudo."
 
