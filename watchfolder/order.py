@@ -80,12 +80,13 @@ class Traits:
     leads_home: bool = False  # a result is still to come
     brings_home: bool = False  # its step delivers, and gives back an original that has changed since it was sent
     waits_for_others: bool = False  # its step may find that another order has to go on first
+    may_lie_in_inbox: bool = False  # its files lie there still, or again
     gives_back: bool = False  # its step returns files to the inbox, and says nothing of the service
     is_end: bool = False  # a line of the history tells of it
 
 
 STATES: Mapping[State, Traits] = {
-    _S.CLAIMING: Traits(holds_slot=False, is_unread=True, leads_home=True),
+    _S.CLAIMING: Traits(holds_slot=False, is_unread=True, leads_home=True, may_lie_in_inbox=True),
     _S.MATCHED: Traits(holds_slot=False, leads_home=True, brings_home=True, waits_for_others=True),
     _S.LISTED: Traits(holds_slot=False, leads_home=True, waits_for_others=True),
     _S.CLAIMED: Traits(needs_service=True, buys=True, is_unread=True, leads_home=True),
@@ -95,7 +96,7 @@ STATES: Mapping[State, Traits] = {
     _S.COMPLETED: Traits(needs_service=True, leads_home=True, brings_home=True),
     _S.DELIVERED: Traits(is_end=True),
     _S.RECORDED: Traits(holds_slot=False),
-    _S.RELEASED: Traits(gives_back=True),
+    _S.RELEASED: Traits(gives_back=True, may_lie_in_inbox=True),
     _S.SUPERSEDING: Traits(gives_back=True),
     _S.QUARANTINING: Traits(),
     _S.QUARANTINED: Traits(holds_slot=False, is_end=True),

@@ -24,7 +24,7 @@ from watchfolder.intake import obstacles
 from watchfolder.intake.decide import Action, Decision, Sighting, out_of_reach
 from watchfolder.intake.partners import Partners
 from watchfolder.names import Ignored
-from watchfolder.order import Order, State
+from watchfolder.order import Order
 from watchfolder.snapshot import OutOfReach
 
 _MOST_TOLD = 1000
@@ -46,11 +46,7 @@ class UnderWay:
         files = [(order, file) for order in orders for file in order.files if file.is_under_way]
         deferred = sum(not order.is_due(elapsed) for order, _ in files)
         names = frozenset(file.name for _, file in files)
-        leaving = frozenset(
-            file.destination or file.name
-            for order, file in files
-            if order.state is State.CLAIMING or order.state is State.RELEASED
-        )
+        leaving = frozenset(file.destination or file.name for order, file in files if order.traits.may_lie_in_inbox)
         return cls(len(files) - deferred, deferred, names, leaving)
 
 
