@@ -5,6 +5,8 @@ import ctypes
 import errno
 import os
 import stat
+import threading
+from collections import defaultdict
 
 from watchfolder.disk import placeholders
 from watchfolder.disk.files import bytes_of, create_new, hash_of, open_regular, remove, set_times, stat_of
@@ -30,6 +32,8 @@ _NO_SUCH_FLAG = {errno.EINVAL} | NOT_SUPPORTED
 _REFUSALS = {errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EINVAL}
 _REFUSALS |= {errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EILSEQ, errno.EBUSY, errno.ETXTBSY}
 _NO_HARD_LINKS = {errno.EPERM, errno.EMLINK, errno.EACCES, errno.EINVAL} | NOT_SUPPORTED
+_turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+"""By the root: to hold a name and to rename over what holds it are two steps, and the note does not say whose."""
 
 
 class FsyncBatch:
@@ -193,7 +197,7 @@ def _rename_over(source: Place, from_folder: int, target: Place, to_folder: int,
     """Take the name with an exclusive placeholder, then rename over it; return the placeholder's note."""
     status = os.stat(source.base, dir_fd=from_folder, follow_symlinks=False)  # no placeholder for nothing
     is_replaceable = not stat.S_ISDIR(status.st_mode)  # a folder replaces nothing but an empty folder
-    with placeholders.turns[target.root]:
+    with _turns[target.root]:
         note = placeholders.hold(target, to_folder, owner) if is_replaceable else None
         try:
             os.rename(source.base, target.base, src_dir_fd=from_folder, dst_dir_fd=to_folder)

@@ -10,9 +10,6 @@ import errno
 import hashlib
 import os
 import stat
-import threading
-from collections import defaultdict
-from typing import Final
 
 from watchfolder.disk.files import create_in, new_file, open_regular_in, read_bytes, remove, stat_of
 from watchfolder.disk.places import (
@@ -31,8 +28,6 @@ from watchfolder.errors import FolderFault
 _LIMIT = 1 << 14  # bytes of a note: a path
 _SUFFIX = ".held.tmp"
 _NOT_THERE = {errno.ENOENT, errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG}  # but for the first: no name can be so
-turns: Final[defaultdict[str, threading.Lock]] = defaultdict(threading.Lock)
-"""One for each root: to hold a name and to rename over what holds it are two steps, and the note does not say whose."""
 
 
 def hold(target: Place, folder: int, owner: str) -> Place:

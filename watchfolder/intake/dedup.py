@@ -70,7 +70,13 @@ class DedupScope:
     def __init__(self, delivery_index: DeliveryIndex, inbox_of: Callable[[str], Inbox | None]) -> None:
         self.delivery_index = delivery_index
         self.inbox_of = inbox_of  # None: it is not configured, not open, or does not answer
-        self.guard = threading.Lock()
+        self._guard = threading.Lock()
+
+    @contextlib.contextmanager
+    def one_claim(self) -> Iterator[None]:
+        """In the block no other inbox begins an order."""
+        with self._guard:
+            yield
 
 
 class Dedup:
@@ -109,7 +115,7 @@ class Dedup:
                 parts.put_off(read)
                 yield Sorted(left=left)
                 return
-            with self._scope.guard:
+            with self._scope.one_claim():
                 before, now = ({order.key for order, _ in found} for found in (under_way, self._under_way(ready)))
                 if now == before and self._are_parked(parts.resumed):
                     yield parts
@@ -121,7 +127,7 @@ class Dedup:
         """As `sort`, of two files that belong together: of their bytes only one thing counts, are they paid for?"""
         parts, is_alone = Sorted(), not self._given_up(pair)
         read = list(filter(None, (self._read(file, parts, is_alone=is_alone) for file in pair)))
-        with self._scope.guard:
+        with self._scope.one_claim():
             known, perhaps = _hash_list(read), self._given_up(read)
             same = [order for order in perhaps if _hash_list(order.files) == known]
             if parts.left or (perhaps and None in known) or any(order.is_open for order in same):

@@ -2,9 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
@@ -59,7 +59,6 @@ class StepContext:
     delivery_index: DeliveryIndex
     inbox_of: Callable[[str], Inbox | None]  # another one, while that is there
     admission: Admits
-    other_outbox_lock: threading.Lock = field(default_factory=threading.Lock)  # held while one of its files is read
     asked: dict[str, float] = field(default_factory=dict)  # what at the service → when, the last second's alone
     memories: dict[str, OrderMemory] = field(default_factory=dict)  # by the order's key
 
@@ -67,6 +66,7 @@ class StepContext:
         self.findings = FindingPublisher(self.publisher, self.journal)
         self.enclosures = EnclosurePublisher(self.publisher, self.journal)
         self.lists = ListPublisher(self.publisher, self.journal)
+        self._other_outbox_lock = threading.Lock()
 
     def memory_of(self, order: Order) -> OrderMemory:
         return self.memories.setdefault(order.key, OrderMemory())
@@ -115,6 +115,16 @@ class StepContext:
         except FolderFault:
             return True
         return False
+
+    @contextmanager
+    def read_other_inbox(self) -> Iterator[bool]:
+        """Give whether this is now the one step of the inbox that reads in an outbox of another."""
+        is_free = self._other_outbox_lock.acquire(blocking=False)
+        try:
+            yield is_free
+        finally:
+            if is_free:
+                self._other_outbox_lock.release()
 
     def recipient_of(self, text: str) -> str | None:
         """Say to whom the copy with this text was given, as far as the inbox that lends its originals can tell."""

@@ -105,12 +105,8 @@ def _take_delivered(context: StepContext, order: Order, delivery: EarlierDeliver
     other = context.inbox_of(delivery.inbox)
     if other is None:
         return None
-    if not context.other_outbox_lock.acquire(blocking=False):
-        return order
-    try:
-        return _take(context, order, delivery, other.outbox)
-    finally:
-        context.other_outbox_lock.release()
+    with context.read_other_inbox() as is_free:
+        return _take(context, order, delivery, other.outbox) if is_free else order
 
 
 def _take(context: StepContext, order: Order, delivery: EarlierDelivery, outbox: str) -> Order | None:
