@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import permutations
 from pathlib import Path
-from typing import get_args
+from typing import TypeGuard, get_args
 
 import pytest
 
@@ -98,6 +99,9 @@ METHODS_OF_PATHS = {"rename", "unlink", "mkdir", "rmdir"}  # where pathlib is im
 NEVER_AT_IMPORT = {"os.environ", "os.getenv", "threading.Thread", "threading.Timer", "logging.basicConfig"}
 DRAWERS = {"util", "utils", "common", "helper", "helpers", "core", "manager", "misc"}
 WORDS_OF_A_SENTENCE = 5
+LONGEST_CLASS, LONGEST_FUNCTION = 250, 40  # lines; how much a function may branch is for ruff's C901 to say
+LOCKS = {f"threading.{each}" for each in ("Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore")}
+FOR_PEOPLE = {"reason", "last_error", "message", "said", "words", "advice", "detail"}  # what holds a sentence
 LONGEST_TEST_NAME = 75
 OURS = "|".join(sorted({each.split()[0] for each in Advised}))
 COMMAND = re.compile(rf"\bwatchfolder ({OURS})\b|\b(systemctl|journalctl|docker) [a-z]")
@@ -272,10 +276,93 @@ def no_sentence_first(module: Module) -> Iterator[str]:
 def sets_of_states(module: Module) -> Iterator[str]:
     """Find a choice among the states that stands beside the one table of them."""
     for node in ast.walk(module.tree) if module.room != "order" else ():
-        if isinstance(node, ast.Set) and all(
-            n.startswith("watchfolder.order.State.") for n in map(module.dotted, node.elts)
-        ):
+        match node:
+            case ast.Set(elts=chosen) | ast.Tuple(elts=chosen) | ast.List(elts=chosen):
+                pass
+            case ast.BoolOp(op=ast.Or(), values=values):
+                chosen = [each.comparators[0] for each in values if isinstance(each, ast.Compare)]
+            case _:
+                continue
+        names = [module.dotted(each) for each in chosen]
+        if sum(bool(re.match(r"(watchfolder\.order\.State|_S)\.", name)) for name in names) > 1:
             yield f"line {node.lineno}: {ast.unparse(node)}"
+
+
+def too_long(module: Module) -> Iterator[str]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, _MAKES):
+            most = LONGEST_CLASS if isinstance(node, ast.ClassDef) else LONGEST_FUNCTION
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            if lines > most:
+                yield f"{node.name} has {lines} lines"
+
+
+def locks_that_others_take(module: Module) -> Iterator[str]:
+    """Find a lock whose name is not private, so that it can be taken elsewhere; ruff refuses the private ones there."""
+    for node in ast.walk(module.tree) if module.top != "sandbox" else ():
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = [ast.unparse(target) for target in targets]
+            if LOCKS & set(module.mentions(ast.walk(node.value))):
+                yield from (name for name in names if not name.split(".")[-1].startswith("_"))
+    yield from (f"imports {name}" for name in sorted(module.imported) if re.match(r"watchfolder\..*\._[a-z]", name))
+
+
+def decisions_by_words(module: Module) -> Iterator[str]:
+    """Find who asks a sentence for people what is so: there is a fact that says it."""
+    written = set(_names_of_texts(module))
+    for node in ast.walk(module.tree):
+        match node:
+            case ast.Compare(left=left, comparators=comparators):
+                sides = [left, *comparators]
+            case ast.Call(func=ast.Attribute(value=whole, attr="startswith" | "endswith" | "find"), args=args):
+                sides = [whole, *args]
+            case ast.Match(subject=subject, cases=cases):
+                sides = [subject, *(each.value for case in cases for each in ast.walk(case.pattern) if _is_value(each))]
+            case _:
+                continue
+        if any(_is_for_people(one) and _says_words(other, written) for one, other in permutations(sides, 2)):
+            yield f"line {node.lineno}: {ast.unparse(node).splitlines()[0]}"
+
+
+def _is_value(node: ast.AST) -> TypeGuard[ast.MatchValue]:
+    return isinstance(node, ast.MatchValue)
+
+
+def _is_for_people(node: ast.expr) -> bool:
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name in FOR_PEOPLE
+        case ast.Call(func=ast.Name(id="str"), args=[ast.Name(id=name)]):
+            return name in {"error", "fault", "refusal"}
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
+            return name.startswith("why")
+    return False
+
+
+def _says_words(node: ast.expr, written: set[str]) -> bool:
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name) if name.isupper():
+            return True
+        case ast.Name(id=name):
+            return name in written
+        case ast.Constant() | ast.JoinedStr() | ast.Tuple() | ast.Set() | ast.List():
+            texts = (each.value for each in ast.walk(node) if isinstance(each, ast.Constant))
+            return any(isinstance(text, str) and re.search("[a-z]", text, re.IGNORECASE) for text in texts)
+    return False
+
+
+def _names_of_texts(module: Module) -> Iterator[str]:
+    """Give the names of what is a text that this module writes out."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Assign):
+            (target, *_), value = node.targets, node.value
+            pairs = (
+                zip(target.elts, value.elts, strict=False)
+                if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
+                else [(target, value)]
+            )
+            yield from (name.id for name, text in pairs if isinstance(name, ast.Name) and _says_words(text, set()))
 
 
 def names_of_services(module: Module) -> Iterator[str]:
@@ -297,6 +384,8 @@ def keys_of_the_history(module: Module) -> Iterator[str]:
         yield from (f"says {text}" for text in texts_of(module) if text in own)
 
 
+_MAKES = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
 RULES: tuple[Callable[[Module], Iterator[str]], ...] = (
     imports_that_do_not_point_down,
     rooms_that_are_on_no_plan,
@@ -307,6 +396,9 @@ RULES: tuple[Callable[[Module], Iterator[str]], ...] = (
     drawers,
     no_sentence_first,
     sets_of_states,
+    too_long,
+    locks_that_others_take,
+    decisions_by_words,
     names_of_services,
     commands_in_words,
     keys_of_the_history,
@@ -346,9 +438,6 @@ def test_a_package_only_hands_on_what_its_modules_make() -> None:
         if module.is_package and module.room
     }
     assert {room: nodes for room, nodes in made.items() if nodes} == {}
-
-
-_MAKES = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def test_a_package_hands_on_what_others_take_and_nothing_else() -> None:
@@ -459,6 +548,44 @@ def room_of(name: str, rooms: set[str]) -> str:
             "from watchfolder.order import State\nA = {State.CREATED, State.CLAIMED}",
             "line 2: {State.CREATED, State.CLAIMED}",
         ),
+        (
+            sets_of_states,
+            "pipeline",
+            "from watchfolder.order import State\na = o.state is State.CREATED or o.state is State.CLAIMED",
+            "line 2: o.state is State.CREATED or o.state is State.CLAIMED",
+        ),
+        (too_long, "api", "def f():\n" + "  a\n" * 40, "f has 41 lines"),
+        (too_long, "api", "class A:\n" + "  a\n" * 250, "A has 251 lines"),
+        (locks_that_others_take, "api", "import threading\nclass A:\n  a = threading.Lock()", "a"),
+        (
+            locks_that_others_take,
+            "api",
+            "import threading\nclass A:\n  a: threading.Lock = field(default_factory=threading.Lock)",
+            "a",
+        ),
+        (locks_that_others_take, "api", "from threading import RLock\ndef f(self):\n  self.a = RLock()", "self.a"),
+        (
+            locks_that_others_take,
+            "api",
+            "from watchfolder.disk.moves import _turns",
+            "imports watchfolder.disk.moves._turns",
+        ),
+        (
+            decisions_by_words,
+            "work",
+            "from watchfolder import disk\nreason == disk.HELD",
+            "line 2: reason == disk.HELD",
+        ),
+        (decisions_by_words, "work", "if o.last_error != _LATE: a", "line 1: o.last_error != _LATE"),
+        (
+            decisions_by_words,
+            "work",
+            "a, b = 'it is late', 1\no.last_error != a",
+            "line 2: o.last_error != a",
+        ),
+        (decisions_by_words, "work", "'full' in str(error)", "line 1: 'full' in str(error)"),
+        (decisions_by_words, "work", "e.reason.startswith('it')", "line 1: e.reason.startswith('it')"),
+        (decisions_by_words, "work", "match e.reason:\n  case 'it is': a", "line 1: match e.reason:"),
         (names_of_services, "pipeline", 'if order.service == "anti-ai":\n    pass', "says anti-ai"),
         (no_sentence_first, "api", '"""Calls"""', "does not begin with a sentence that says what it is for"),
     ],
