@@ -20,7 +20,7 @@ NOBODY = 65534
 PROGRAM = f"""
 import os, sys
 import encodings.idna, encodings.utf_8_sig, getpass
-import watchfolder.api, watchfolder.console.commands.check, watchfolder.console.cli as cli
+import watchfolder.api, watchfolder.console.commands.check_findings, watchfolder.console.cli as cli
 if os.geteuid() == 0:
     os.setgroups([])
     os.setresgid(*3 * [{NOBODY}])

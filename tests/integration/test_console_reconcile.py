@@ -17,7 +17,7 @@ from watchfolder import history
 from watchfolder.api import Service
 from watchfolder.config import Config
 from watchfolder.console.commands import verify
-from watchfolder.console.commands.reconcile import Books, lines, reconcile
+from watchfolder.console.commands.reconcile_books import Books, lines, reconcile
 from watchfolder.order import State
 from watchfolder.report import status
 from watchfolder.sandbox import Sandbox

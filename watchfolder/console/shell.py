@@ -18,7 +18,7 @@ from watchfolder.events import printable, redacted
 
 if TYPE_CHECKING:
     from watchfolder.config import Config
-    from watchfolder.console.commands.check import CheckResult
+    from watchfolder.console.commands.check_findings import CheckResult
 
 ConfigFile = Annotated[
     str | None,

@@ -48,7 +48,7 @@ def init(  # noqa: PLR0913 - each is an option
 
     On a terminal it asks for what is not said. What is there already stays as it is, so it can be run again.
     """
-    from watchfolder.console.commands import check  # noqa: PLC0415 - it brings what other commands do not need
+    from watchfolder.console.commands import check_findings  # noqa: PLC0415 - it brings what other commands do not need
 
     set_up()
     with in_words():
@@ -56,7 +56,7 @@ def init(  # noqa: PLR0913 - each is an option
         say(_make(wishes), quiet=quiet)
     with in_words(tell_fault):
         found = settings.read(wishes.config, os.environ)
-        code = tell_findings(check.findings(found, act_as_daemon(found.source, found.state_dir)), quiet=quiet)
+        code = tell_findings(check_findings.findings(found, act_as_daemon(found.source, found.state_dir)), quiet=quiet)
     if code == exit_codes.DONE:
         say([f"To start it: {_start(found, is_root=bool(wishes.user))}"], quiet=quiet)
     raise typer.Exit(code)

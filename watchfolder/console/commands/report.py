@@ -1,34 +1,74 @@
-"""Fetch the service's report on a picture that was delivered with a finding, by the sidecar beside it."""
+"""The command `report`: the service's report on a picture that was delivered with a finding, by its sidecar."""
+# ruff: noqa: PLC0415 - each command imports what it alone needs
 
 import json
 import os
 import re
-import time
-from contextlib import closing
+import sys
 from dataclasses import dataclass
-from typing import get_args
+from typing import Annotated, get_args
+
+import typer
 
 from watchfolder import disk, names
-from watchfolder.api import ReportStatus, ReportView, Service, failed_report
 from watchfolder.config import Config, ReportLocale
-from watchfolder.console.commands.reconcile import service_of
+from watchfolder.console import exit_codes, settings
+from watchfolder.console.shell import ConfigFile, Quiet, configuration_at, fail, say
 from watchfolder.disk import Place
-from watchfolder.errors import OrderMissing, OrderRetry, Reject, Resync, UnknownName
+from watchfolder.errors import UnknownName
 from watchfolder.events import printable
-from watchfolder.publish import report_extension, report_format
+from watchfolder.publish import report_extension
 from watchfolder.services import SIDECARS
 
-LOCALES: tuple[str, ...] = get_args(ReportLocale)
+_LOCALES: tuple[str, ...] = get_args(ReportLocale)
 _OWNER = "report"  # signs what is half written
 _SIDECAR_BYTES = 1 << 16
-_LIMIT_BYTES = 64 << 20
 _ORDER_ID = re.compile(r"[0-9]{1,20}")
-_PATIENCE_SECONDS = 300.0
-_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS, _GROWTH = 2.0, 15.0, 1.5
+
+
+def report(
+    path: Annotated[str, typer.Argument(metavar="FILE", hidden=True)],
+    *,
+    config_file: ConfigFile = None,
+    locale: Annotated[
+        str | None,
+        typer.Option(metavar="LOCALE", help="en-US, ja-JP or ko-KR; else the inbox's report_locale."),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="PATH", help="Write it there; - is the standard output.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Fetch the service's report on a picture that was checked.
+
+    FILE is the picture, or its sidecar, which must lie beside it. The report is written beside it, too. It can be
+    had while the service keeps the order, with the key of its account; one on a found watermark costs a credit.
+    """
+    from watchfolder.console.commands.report_fetch import fetch_report
+
+    if locale is not None and locale not in _LOCALES:
+        fail(f"--locale must be {', '.join(_LOCALES[:-1])} or {_LOCALES[-1]}", exit_codes.USAGE)
+    with configuration_at(config_file, settings.read) as found:
+        picture = _picture_of(path)
+        if picture.has_changed():
+            fail(
+                f"{printable(picture.place.path)}: it is not the picture any more that was checked", exit_codes.DIFFERS
+            )
+        locale = locale or _locale_of(picture, found)
+        place = _place_of(output, picture, locale)
+        if place is not None and disk.stat_of(place) is not None:  # the report itself, of a delivery or an earlier time
+            said = "there already"
+        elif place is not None:
+            _write(place, fetch_report(picture.order_id, locale, found))
+            said = "fetched"
+        else:
+            sys.stdout.buffer.write(fetch_report(picture.order_id, locale, found))
+            return
+    say([f"{said}: {printable(place.path)}"], quiet=quiet)
 
 
 @dataclass(frozen=True)
-class CheckedPicture:
+class _CheckedPicture:
     """A picture, and the order in which something was said of it."""
 
     place: Place
@@ -43,7 +83,7 @@ class CheckedPicture:
         return disk.stat_of(self.place) is not None and disk.hash_of(self.place) != self.sha256
 
 
-def named(path: str) -> Place:
+def _named(path: str) -> Place:
     """Raises UnknownName for a path in a folder that is not there."""
     folder, base = os.path.split(os.path.abspath(path))
     if not os.path.isdir(folder):
@@ -51,19 +91,19 @@ def named(path: str) -> Place:
     return Place(folder, base)
 
 
-def place_of(output: str | None, picture: CheckedPicture, locale: str) -> Place | None:
+def _place_of(output: str | None, picture: _CheckedPicture, locale: str) -> Place | None:
     """Return where the report goes, None for the standard output. Raises UnknownName where another file is."""
     if output in {None, "-"}:
         return None if output else picture.report(locale)
-    place = named(str(output))
+    place = _named(str(output))
     if disk.stat_of(place) is not None:
         raise UnknownName([f"{printable(place.path)}: it is there already"])
     return place
 
 
-def picture_of(path: str) -> CheckedPicture:
+def _picture_of(path: str) -> _CheckedPicture:
     """Read the sidecar of a picture, or one that is named itself. Raises UnknownName."""
-    place = named(path)
+    place = _named(path)
     for suffix in SIDECARS:
         picture = place.beside(place.base.removesuffix(suffix))
         sidecar = picture.beside(names.with_end(picture.base, suffix, 255))
@@ -78,7 +118,7 @@ def picture_of(path: str) -> CheckedPicture:
     )
 
 
-def _read(content: bytes, picture: Place, sidecar: Place) -> CheckedPicture:
+def _read(content: bytes, picture: Place, sidecar: Place) -> _CheckedPicture:
     try:
         told = json.loads(content)
         order_id, sha256 = told["orderId"], told["sha256"]
@@ -86,58 +126,18 @@ def _read(content: bytes, picture: Place, sidecar: Place) -> CheckedPicture:
         order_id = sha256 = None
     if not isinstance(order_id, str) or not _ORDER_ID.fullmatch(order_id) or not isinstance(sha256, str):
         raise UnknownName([f"{printable(sidecar.path)}: it is no sidecar of ours: it names no order"])
-    return CheckedPicture(picture, order_id, sha256)
+    return _CheckedPicture(picture, order_id, sha256)
 
 
-def locale_of(picture: CheckedPicture, config: Config) -> str:
+def _locale_of(picture: _CheckedPicture, config: Config) -> str:
     """Return the language of the outbox that the picture lies in, if it still does."""
     folder, inboxes = picture.place.root, config.inboxes.values()
     real = disk.follow_links({folder, *(inbox.outbox for inbox in inboxes)})
     own = (inbox for inbox in inboxes if f"{real[folder]}/".startswith(f"{real[inbox.outbox]}/"))
-    return next((inbox.report_locale for inbox in own), LOCALES[0])
+    return next((inbox.report_locale for inbox in own), _LOCALES[0])
 
 
-def fetch_report(picture: CheckedPicture, locale: str, config: Config) -> bytes:
-    """Return the report as a PDF. Raises UnknownName where there is none to be had."""
-    with closing(service_of(config)) as service:
-        try:
-            return _fetch(service, picture.order_id, locale)
-        except Reject as refusal:
-            raise UnknownName([f"order {picture.order_id}: {refusal.reason}"]) from None
-        except OrderMissing as gone:
-            if gone.code != "ORDER_EXPIRED":
-                service.poll(picture.order_id)  # it tells another account's order
-            raise UnknownName([f"order {picture.order_id}: {gone.reason}"]) from None
-
-
-def _fetch(service: Service, order_id: str, locale: str) -> bytes:
-    until = time.monotonic() + _PATIENCE_SECONDS
-    wait, attempts, report = _FIRST_WAIT_SECONDS, 1, service.ask_for_report(order_id, locale)
-    while report.status is not ReportStatus.COMPLETED or report.download is None:
-        is_over = report.status is ReportStatus.FAILED
-        if is_over and isinstance(failure := failed_report(report, attempts), Reject):
-            raise failure
-        if time.monotonic() > until:
-            raise OrderRetry("the service is still making the report: ask again in a few minutes")
-        time.sleep(wait)
-        wait = min(_LONGEST_WAIT_SECONDS, wait * _GROWTH)
-        attempts += is_over
-        report = service.ask_for_report(order_id, locale) if is_over else _look_at(service, order_id, locale)
-    blocks: list[bytes] = []
-    size = service.fetch(report.download.url, blocks.append, limit_bytes=_LIMIT_BYTES)
-    content = b"".join(blocks)
-    report_format(lambda offset, length: content[offset : offset + length], size)
-    return content
-
-
-def _look_at(service: Service, order_id: str, locale: str) -> ReportView:
-    try:
-        return service.report(order_id, locale)
-    except Resync:
-        return service.ask_for_report(order_id, locale)
-
-
-def write(place: Place, content: bytes) -> None:
+def _write(place: Place, content: bytes) -> None:
     """Raises UnknownName when something is called so already."""
     try:
         disk.write_new(place, content, owner=_OWNER, hidden=False)
