@@ -12,7 +12,7 @@ from watchfolder.command_line import Advised, CommandLine, Control, ToControl
 from watchfolder.config import Config
 from watchfolder.events import printable
 from watchfolder.order import Order
-from watchfolder.report.phrases import ended, files, size
+from watchfolder.report.phrases import clock, ended, files, other_files, size
 from watchfolder.services import FLOWS
 from watchfolder.snapshot import NO_V3, FileGroup, InboxSnapshot, Snapshot
 
@@ -177,8 +177,7 @@ def left(outcome: "Outcome") -> list[str]:
 
 
 def _left_of(order: Order) -> Iterator[str]:
-    due = order.not_before.at.astimezone() if order.not_before else None
-    until = f", next try {due:%Y-%m-%d %H:%M}" if due else ""
+    until = f", next try {clock(order.not_before.at)}" if order.not_before else ""
     missing = " and ".join(each.kind for each in order.enclosures)
     why = order.last_error or (f"its {missing} is still to come" if missing else f"it is {order.state}")
     for file in [each for each in order.files if each.is_under_way] or order.files:
@@ -214,10 +213,10 @@ def say_found(count: int, some: Sequence[FileGroup], config: Config) -> str:
 
 
 def _listed(count: int, some: Sequence[FileGroup]) -> str:
-    lines = []
-    for each in reversed(some):
-        more = f" and {each.files - 1} more" if each.files > 1 else ""
-        lines.append(f"{each.inbox}: {each.name}{more}: {each.reason.removesuffix('.')}")
+    lines = [
+        f"{each.inbox}: {each.name}{other_files(each.files - 1)}: {each.reason.removesuffix('.')}"
+        for each in reversed(some)
+    ]
     if rest := count - sum(each.files for each in some):
         lines.append(f"and {rest} more")
     return "".join(f"\n  {line}" for line in lines)

@@ -3,21 +3,27 @@
 from datetime import datetime
 
 
+def count_of(number: int, word: str) -> str:
+    """Return "1 credit" or "2 credits"."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def files(number: int, *, verb: str = "") -> str:
     """Return "1 file" or "2 files"; with a verb ("need") "1 file needs" or "2 files need"."""
-    if number == 1:
-        return f"1 file {verb}s" if verb else "1 file"
-    return f"{number} files {verb}".rstrip()
+    of_one = "s" if verb and number == 1 else ""
+    return f"{count_of(number, 'file')} {verb}{of_one}".rstrip()
 
 
-def clock(moment: datetime, now: datetime) -> str:
-    """Return the time of a moment, with its date if that is not today's."""
+def other_files(number: int) -> str:
+    """Return what follows the one that is named: " and 2 more", or nothing."""
+    return f" and {number} more" if number > 0 else ""
+
+
+def clock(moment: datetime, now: datetime | None = None) -> str:
+    """Return the time of a moment, with its date unless that is today's."""
     local = moment.astimezone()
-    return f"{local:%H:%M}" if local.date() == now.astimezone().date() else f"{local:%Y-%m-%d %H:%M}"
-
-
-def in_credits(number: int) -> str:
-    return f"{number} credit" if number == 1 else f"{number} credits"
+    is_today = now is not None and local.date() == now.astimezone().date()
+    return f"{local:%H:%M}" if is_today else f"{local:%Y-%m-%d %H:%M}"
 
 
 def ended(sentence: str) -> str:

@@ -12,7 +12,7 @@ from watchfolder.events import event
 from watchfolder.pushes import SIGNATURE_HEADER, Pushes, PushResult
 from watchfolder.report import metrics
 from watchfolder.report.conditions import Severity, say_all
-from watchfolder.report.phrases import clock, files, size
+from watchfolder.report.phrases import clock, files, other_files, size
 from watchfolder.report.status import as_json
 from watchfolder.web.actions import Actions
 from watchfolder.web.cache import PageCache, PageState
@@ -33,7 +33,7 @@ say the same. A wrong signature may be right at the next one: a new secret is kn
 
 def make_app(cache: PageCache, http: HttpSection, pushes: Pushes) -> Flask:
     app = Flask(__name__, static_folder=None)
-    app.jinja_env.filters |= {"clock": clock, "size": size, "files": files}
+    app.jinja_env.filters |= {"clock": clock, "size": size, "files": files, "other_files": other_files}
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     protect(app, http)
     actions = Actions(cache)

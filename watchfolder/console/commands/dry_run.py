@@ -22,7 +22,7 @@ from watchfolder.names import Ignored
 from watchfolder.order import State
 from watchfolder.pipeline.successors import paid_again
 from watchfolder.report.lock_holder import is_held
-from watchfolder.report.phrases import files, in_credits
+from watchfolder.report.phrases import count_of, files
 from watchfolder.services import flow_of
 
 _MOST_NAMED = 20
@@ -102,7 +102,7 @@ class _Cost:
         return _Cost(self.sent + other.sent, self.credits + other.credits, self.requests + other.requests)
 
     def words(self, config: Config) -> str:
-        paid = f"up to {in_credits(self.credits)}" if config.api.mode == "live" else "no credits (test key)"
+        paid = f"up to {count_of(self.credits, 'credit')}" if config.api.mode == "live" else "no credits (test key)"
         rate = config.api.requests_per_minute
         pace = f", {_in_words(self.requests / rate)} by your plan ({rate} requests a minute)" if rate else ""
         return f"{files(self.sent)}, {paid}, about {self.requests} requests{pace}"
@@ -187,7 +187,7 @@ def _credits_of_inbox(plan: InboxPlan, config: Config) -> Iterator[str]:
         yield f"  Cost: {plan.paid(with_held=False).words(config)}."
     if plan.again and config.api.mode == "live":
         how = f"(on_failure: {plan.inbox.on_failure})"
-        yield f"  An order with a bad picture in it: up to {in_credits(plan.again)} more {how}."
+        yield f"  An order with a bad picture in it: up to {count_of(plan.again, 'credit')} more {how}."
     passed_on = plan.passed_on(with_held=False)
     if passed_on.sent:
         names = " and ".join(each.inbox.name for each in plan.before)
@@ -221,5 +221,4 @@ def _in_words(minutes: float) -> str:
     for unit, length in (("day", 1440), ("hour", 60)):
         if minutes >= 2 * length:
             return f"about {minutes / length:.1f} {unit}s"
-    whole = max(1, math.ceil(minutes))
-    return f"about {whole} minute{'s' * (whole != 1)}"
+    return f"about {count_of(max(1, math.ceil(minutes)), 'minute')}"

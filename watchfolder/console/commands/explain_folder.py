@@ -16,7 +16,7 @@ from watchfolder.intake import Action
 from watchfolder.journal import read_orders
 from watchfolder.order import Order
 from watchfolder.publish import list_beside, picture_beside
-from watchfolder.report.phrases import files
+from watchfolder.report.phrases import files, other_files
 from watchfolder.services import LEDGERS, picture_told_of
 from watchfolder.services.link_files import is_list
 
@@ -39,8 +39,7 @@ class _Alike:
 
     @property
     def first_names(self) -> str:
-        more = self.number - len(self.names)
-        return ", ".join(self.names) + (f" and {more} more" if more else "")
+        return ", ".join(self.names) + other_files(self.number - len(self.names))
 
 
 def _collect(said: Iterable[tuple[str, str]], folder: str) -> dict[str, _Alike]:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from watchfolder.command_line import Advised, CommandLine
 from watchfolder.report.conditions import Severity, say_all
-from watchfolder.report.phrases import clock, files
+from watchfolder.report.phrases import clock, files, other_files
 from watchfolder.report.status import InboxStatus, OrderStatus, QuarantinedFile, StatusReport
 
 _COLUMNS = ("inbox", "state", "waiting", "in progress", "deferred", "delivered today", "in quarantine")
@@ -68,14 +68,13 @@ def _table(status: StatusReport) -> Table:
 
 def _lines_of(inbox: InboxStatus, explain: str) -> Iterator[str]:
     yield from (f"{each}: {explain}" for each in inbox.beside_counts)
-    if others := (inbox.staying or 0) - (inbox.raw or 0) - (inbox.out_of_reach or 0):
-        yield f"{files(others)} left alone: {explain}"
+    if alone := (inbox.staying or 0) - (inbox.raw or 0) - (inbox.out_of_reach or 0):
+        yield f"{files(alone)} left alone: {explain}"
     yield from (f"{file}: {reason}" for file, reason in list(inbox.remarks.items())[:10])
 
 
 def _quarantine_line(file: QuarantinedFile) -> str:
-    more = f" and {file.files - 1} more" if file.files > 1 else ""
-    return f"{file.path}{more}: {file.reason} {file.advice}".rstrip()
+    return f"{file.path}{other_files(file.files - 1)}: {file.reason} {file.advice}".rstrip()
 
 
 def _order_line(order: OrderStatus, now: datetime) -> str:
@@ -84,8 +83,7 @@ def _order_line(order: OrderStatus, now: datetime) -> str:
 
 
 def _files(order: OrderStatus) -> str:
-    more = f" and {len(order.files) - 1} more" if len(order.files) > 1 else ""
-    return f"{order.files[0]}{more}" if order.files else files(order.delivered)
+    return f"{order.files[0]}{other_files(len(order.files) - 1)}" if order.files else files(order.delivered)
 
 
 def _count(number: int | None) -> Text:
