@@ -124,9 +124,7 @@ class Agenda:
     def _wait_beside(self, order: Order) -> float:
         """Return how long an order rests that asks the service for no result."""
         if order.state is State.RECORDED:
-            seconds = self._clock.since(order.times[State.RECORDED])  # a report is asked about ever more rarely
-            longest = max(timing.LONGEST_REPORT_POLL_SECONDS, seconds / 20)
-            return min(longest, timing.FIRST_REPORT_POLL_SECONDS + seconds / 2)
+            return timing.report_wait(self._clock.since(order.times[State.RECORDED]))
         return timing.FIRST_POLL_SECONDS if order.traits.waits_for_others else 0.0
 
 

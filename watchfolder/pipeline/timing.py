@@ -21,8 +21,6 @@ REPEAT_SECONDS = 2.0  # before a step that brought its order no further is repea
 FIRST_BACKOFF_SECONDS = 30.0  # after a failure; doubles
 LONGEST_BACKOFF_SECONDS = 3600.0
 ENCLOSE_SECONDS = 7 * 86400.0  # for so long what is to lie beside a finding is tried again: results are kept no longer
-FIRST_REPORT_POLL_SECONDS = 2.0  # of a report that is being made; each wait is half as long again, up to …
-LONGEST_REPORT_POLL_SECONDS = 15.0  # … or a twentieth of its age, where that is longer
 FIRST_ORDER_AGAIN_SECONDS = 300.0  # after the service failed an order by what may pass: 5, 15 and 45 minutes
 TABLE_SECONDS = 30.0  # what reading the table of another inbox may take: it may have hundreds of thousands of lines
 MOST_ORDERED_AGAIN = 3  # times, for a verdict that says nothing
@@ -32,3 +30,8 @@ RECOVERY_SPREAD_SECONDS = 10.0  # after an outage the waiting orders come back o
 MISSING_AGAIN_SECONDS = 600.0  # a service that does not know an order is asked once more
 WANTS_SECONDS = 60.0  # for how long an inbox that asked for room counts as waiting for it
 SUSPECT_SECONDS = 30.0  # a life must have lasted so long before it tries a suspect: a random killer hits none
+
+
+def report_wait(age: float) -> float:
+    """Return how long a report of this age is left alone: each wait is half as long again, up to a twentieth of it."""
+    return min(2.0 + age / 2, max(15.0, age / 20))

@@ -7,11 +7,11 @@ from watchfolder.api import ReportStatus, ReportView, Service, failed_report
 from watchfolder.config import Config
 from watchfolder.console.commands.reconcile_books import service_of
 from watchfolder.errors import OrderMissing, OrderRetry, Reject, Resync, UnknownName
+from watchfolder.pipeline import timing
 from watchfolder.publish import report_format
 
 _LIMIT_BYTES = 64 << 20
 _PATIENCE_SECONDS = 300.0
-_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS, _GROWTH = 2.0, 15.0, 1.5
 
 
 def fetch_report(order_id: str, locale: str, config: Config) -> bytes:
@@ -28,16 +28,15 @@ def fetch_report(order_id: str, locale: str, config: Config) -> bytes:
 
 
 def _fetch(service: Service, order_id: str, locale: str) -> bytes:
-    until = time.monotonic() + _PATIENCE_SECONDS
-    wait, attempts, report = _FIRST_WAIT_SECONDS, 1, service.ask_for_report(order_id, locale)
+    began, attempts, report = time.monotonic(), 1, service.ask_for_report(order_id, locale)
     while report.status is not ReportStatus.COMPLETED or report.download is None:
         is_over = report.status is ReportStatus.FAILED
         if is_over and isinstance(failure := failed_report(report, attempts), Reject):
             raise failure
-        if time.monotonic() > until:
+        age = time.monotonic() - began
+        if age > _PATIENCE_SECONDS:
             raise OrderRetry("the service is still making the report: ask again in a few minutes")
-        time.sleep(wait)
-        wait = min(_LONGEST_WAIT_SECONDS, wait * _GROWTH)
+        time.sleep(timing.report_wait(age))
         attempts += is_over
         report = service.ask_for_report(order_id, locale) if is_over else _look_at(service, order_id, locale)
     blocks: list[bytes] = []
