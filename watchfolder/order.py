@@ -209,7 +209,7 @@ class Enclosure(Record):
 
     kind: EnclosureKind
     locale: str = ""  # of a report
-    is_asked_for: bool = False  # the service makes the report, or has made it
+    asked_at: Moment | None = None  # since then the service makes the report, or has made it
     attempts: int = 0  # of the service at it, so far
     name: RelativeName | None = None  # below the outbox
     size: int | None = None

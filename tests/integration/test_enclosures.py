@@ -173,6 +173,23 @@ def test_while_a_report_is_made_the_finding_is_there_and_all_else_goes_on(begin:
     assert {"a.jpg.report.en-US.pdf", "b.jpg.report.en-US.pdf"} <= set(shop.files("outbox"))
 
 
+def test_a_report_that_is_asked_for_late_is_looked_at_as_soon_as_any(begin: Open) -> None:
+    shop, service = begin({"report_seconds": 3600.0}, report="always")
+    service.faults.add("report", "answer", status=500, times=None)
+    shop.drop("a.jpg")
+    shop.work(lambda: any(order.state is State.RECORDED and order.failed_at for order in shop.orders()))
+    order = shop.order()
+    long_ago = order.times[State.RECORDED].after(-2 * 86_400.0)
+    shop.journal.note(order, times={**order.times, State.RECORDED: long_ago})
+    service.faults.clear()
+    shop.pass_time(timing.LONGEST_BACKOFF_SECONDS)
+    shop.work(lambda: service._state.reports)
+    (report,) = service._state.reports.values()
+    report.seconds = 0.0
+    shop.pass_time(2.0 * timing.report_wait(0.0))
+    shop.work(lambda: outbox(shop) == ["a.jpg.report.en-US.pdf"])
+
+
 def test_a_report_that_fails_is_begun_again_three_times_at_most(begin: Open) -> None:
     shop, service = begin(report="always")
     service.faults.add("report", "fail", times=None)

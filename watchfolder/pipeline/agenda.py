@@ -124,7 +124,8 @@ class Agenda:
     def _wait_beside(self, order: Order) -> float:
         """Return how long an order rests that asks the service for no result."""
         if order.state is State.RECORDED:
-            return timing.report_wait(self._clock.since(order.times[State.RECORDED]))
+            asked = [each.asked_at for each in order.enclosures if each.asked_at is not None]
+            return timing.report_wait(max(map(self._clock.since, asked), default=0.0))
         return timing.FIRST_POLL_SECONDS if order.traits.waits_for_others else 0.0
 
 

@@ -131,7 +131,7 @@ def _put_report(context: StepContext, order: Order, enclosure: Enclosure) -> boo
     if report.status is ReportStatus.FAILED:
         failure = failed_report(report, enclosure.attempts)
         if isinstance(failure, OrderRetry):
-            context.journal.note(order.with_enclosure(enclosure.having(is_asked_for=False)))
+            context.journal.note(order.with_enclosure(enclosure.having(asked_at=None)))
         raise failure
     if report.status is not ReportStatus.COMPLETED:
         if _is_over(context, order):
@@ -146,12 +146,12 @@ def _put_report(context: StepContext, order: Order, enclosure: Enclosure) -> boo
 def _asked_for(context: StepContext, order: Order, enclosure: Enclosure) -> tuple[Order, Enclosure, ReportView]:
     """Ask how far the report is; ask for it, if nobody has: repeated, that is the same report."""
     order_id, locale = _finding(order).order_id, enclosure.locale
-    if enclosure.is_asked_for:
+    if enclosure.asked_at is not None:
         with suppress(Resync):  # it was lost there
             report = context.ask_once(f"{order_id}/{locale}", lambda: context.service.report(order_id, locale))
             return order, enclosure, report
     report = context.service.ask_for_report(order_id, locale)
-    asked = enclosure.having(is_asked_for=True, attempts=enclosure.attempts + 1)
+    asked = enclosure.having(asked_at=context.journal.clock.read(), attempts=enclosure.attempts + 1)
     return context.journal.note(order.with_enclosure(asked)), asked, report
 
 
