@@ -340,6 +340,22 @@ def test_an_order_that_people_must_see_to_is_not_asked_for_among_others(
     assert told(caplog, "order.overdue") == []
 
 
+def test_an_order_that_people_have_seen_to_is_as_any_other(begin: Open, caplog: pytest.LogCaptureFixture) -> None:
+    shop, service = begin({"processing_seconds": 1e9, "processing_delayed": True})
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.orders() and shop.order().is_delayed)
+    service.processing_delayed = False
+    shop.pass_time(1800)
+    shop.work(lambda: not shop.order().is_delayed)
+    assert shop.order().last_error == ""
+    shop.journal.note(shop.order(), times={state: at.after(-3700) for state, at in shop.order().times.items()})
+    shop.pass_time(1800)
+    shop.work(lambda: told(caplog, "order.overdue"))
+    service.processing_delayed = True
+    shop.pass_time(1800)
+    shop.work(lambda: len(told(caplog, "order.processing_delayed")) == 2)
+
+
 def test_a_server_without_v3_reads_makes_the_inbox_wait(begin: Open) -> None:
     shop, service = begin({"dialect": "v2"}, api={"reads": "auto"})
     shop.drop("a.jpg")

@@ -78,7 +78,7 @@ class Outcomes:
     def at_work(self, order: Order) -> None:
         """Say once when the service takes very long over an order."""
         current = self._journal.get(order.key)  # the list was asked for what may have moved since
-        if current is None or current.state is not State.CONFIRMED or current.is_overdue or current.is_delayed:
+        if current is None or current.state is not State.CONFIRMED or current.is_overdue:
             return
         if seconds_at_service(current, self._clock) < timing.OVERDUE_SECONDS:
             return

@@ -74,12 +74,10 @@ def go_on(context: StepContext, order: Order, seen: OrderView) -> Order:
         order = context.journal.advance(order, _S.CONFIRMED, charged=True)
     if seen.status is Status.COMPLETE:
         return _take_results(context, order, seen)
-    if is_confirmed:
-        _note_status(context, order, seen)
-    return order
+    return _note_status(context, order, seen) if is_confirmed else order
 
 
-def _note_status(context: StepContext, order: Order, seen: OrderView) -> None:
+def _note_status(context: StepContext, order: Order, seen: OrderView) -> Order:
     """Say once what is unusual; where people at the service have to see to the order, ask rarely from then on."""
     reason, memory = "the service could not finish it by itself: people there see to it", context.memory_of(order)
     if seen.is_delayed and not order.is_delayed:
@@ -90,6 +88,7 @@ def _note_status(context: StepContext, order: Order, seen: OrderView) -> None:
     if seen.status is Status.UNKNOWN and not memory.is_puzzling:
         event("order.status_unknown", logging.WARNING, order=order.key, status=seen.raw_status)
         memory.is_puzzling = True
+    return context.journal.note(order, is_delayed=False, last_error="") if order.is_delayed else order
 
 
 def note_known(context: StepContext, order: Order) -> Order:

@@ -190,13 +190,16 @@ class PollSchedule:
         return at_work
 
     def _is_asked_again(self, order: Order) -> bool:
-        due = self._due.get(order.key, _NO_PLAN)
-        is_alone = due.is_alone or order.is_delayed or self._pushed.get(order.key, False)
-        return order.state is State.CONFIRMED and due.wait_seconds > 0 and not is_alone
+        was_polled = self._due.get(order.key, _NO_PLAN).wait_seconds > 0 and not self._pushed.get(order.key, False)
+        return was_polled and order.state is State.CONFIRMED and not self._is_alone(order)
 
     def _is_told_by_list(self, order: Order) -> bool:
-        is_asked = self._clock.elapsed() >= self._no_list_before and not self._due.get(order.key, _NO_PLAN).is_alone
+        is_asked = self._clock.elapsed() >= self._no_list_before and not self._is_alone(order)
         return is_asked and order.state is State.CONFIRMED and flow_of(order).findings is not None
+
+    def _is_alone(self, order: Order) -> bool:
+        """Is it polled by itself? The list does not show it at work, or cannot say that people have to see to it."""
+        return order.is_delayed or self._due.get(order.key, _NO_PLAN).is_alone
 
     def _first_poll(self, files: int) -> float:
         """Return the time learned for orders of this size, or the nearest smaller one."""
