@@ -142,11 +142,11 @@ class WorkFolder:
             return read_order(disk.read_bytes(place, _LIMIT), key)
         except (FileNotFoundError, NotAFolder, NotRegular, ValueError, ConfigError):
             return None
-        except FolderFault as fault:  # of the file, for good? else it may yet tell what was paid
-            if fault.is_held:
+        except FolderFault as fault:
+            if fault.is_held:  # it may yet tell what was paid
                 raise
             if fault.code != "EFBIG":
-                disk.why_not_read(place, fault)
+                disk.why_not_read(place, fault)  # raises it, where not this file is at fault but its inbox
             return None
 
 

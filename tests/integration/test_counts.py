@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shop import Shop
+from shop import Shop, work_place
 
 from watchfolder import disk
 from watchfolder.intake import UnderWay
@@ -47,6 +47,21 @@ def test_at_no_step_is_a_file_counted_twice(tmp_path: Path, monkeypatch: pytest.
         shop.close()
     assert max(seen) == FILES
     assert counted(shop) == 0
+
+
+def test_what_lies_in_the_inbox_again_is_counted_once(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, settle_seconds=60.0)
+    picture = tmp_path / "inbox" / "a.jpg"
+    picture.write_bytes(sample("jpeg", width=64, height=48, seed=1))
+    shop.look(0.0)
+    shop.look(100.0)
+    order = shop.journal.advance(shop.order(), State.RELEASED)
+    work_place(shop, order, "a.jpg").rename(picture)  # and the death that comes before the entry goes
+    shop.intake.nudge(None)
+    shop.look(200.0)
+    assert "a.jpg" in shop.intake.candidates.sightings
+    assert counted(shop) == 1
+    shop.close()
 
 
 def test_what_cannot_be_looked_into_takes_nothing_from_what_waits(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -551,6 +552,19 @@ def test_a_copy_that_hangs_on_another_share_holds_up_one_step_only(begin: Open, 
         assert [order.state for order in shop.orders()] == [State.MATCHED]
         shop.pipeline.runtimes["one"].health.is_silent = True
         shop.work(lambda: files_in(tmp_path / "two" / "outbox") == ["b.jpg", "c.jpg"])
+
+
+def test_while_one_inbox_begins_an_order_no_other_decides_what_is_new(begin: Open) -> None:
+    shop, _ = begin()
+    scope = shop.intake._claims.dedup._scope
+    shop.drop("a.jpg")
+    looks = threading.Thread(target=shop.to_the_end, daemon=True)
+    with scope.one_claim():
+        looks.start()
+        looks.join(1.0)  # without the wait it would be done by then
+        assert shop.files("inbox") == ["a.jpg"]
+    looks.join(20.0)
+    assert shop.files("outbox") == ["a.jpg"]
 
 
 def test_an_order_that_waits_for_another_key_keeps_no_other_picture_waiting(begin: Open, tmp_path: Path) -> None:

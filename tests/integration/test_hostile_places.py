@@ -8,6 +8,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shop import OTHER, PICTURE, Shop, opened, told
@@ -103,6 +104,26 @@ def test_a_file_that_nobody_can_move_is_tried_ever_more_rarely_with_one_line(
         assert len(told(caplog, "file.stays")) == 1
         assert len(told(caplog, "order.claiming")) == 8  # b.jpg's, and at 5, 65, 185, 425, 905, 1865, 3785 seconds
     assert taken(shop) == ["b.jpg"]
+
+
+@pytest.mark.parametrize("code", ["EACCES", "EPERM", "EBUSY", "ETXTBSY"])
+def test_a_file_that_is_kept_where_it_lies_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    real = disk.move
+
+    def keep(source: Place, target: Place, **rest: Any) -> None:  # noqa: ANN401 - passed on as it came
+        if source.base == "a.jpg":
+            raise FolderFault.at(source.path, "it is kept", code=code)
+        real(source, target, **rest)
+
+    with opened(Shop(tmp_path, settle_seconds=5.0, api={"reads": "v3"})) as shop:
+        shop.drop("a.jpg")
+        shop.drop("b.jpg", OTHER)
+        monkeypatch.setattr(disk, "move", keep)
+        look_for(shop, 20)
+        assert taken(shop) == ["b.jpg"]
+        assert f"({code})" in shop.intake.candidates.remarks()["a.jpg"]
 
 
 def test_what_hindered_a_claim_that_failed_is_not_told_of_a_file_taken_later(

@@ -144,9 +144,12 @@ def test_an_advance_forgets_failures_and_deaths(journal: Journal, clock: PlayedC
     order = brought_to(journal, S.CLAIMING)
     now = clock.read()
     order = journal.note(order, failures=3, deaths=2, not_before=now, last_error="down", missing_since=now)
+    order = journal.note(order, is_delayed=True, is_overdue=True)
     order = journal.advance(order, S.CLAIMED)
     assert (order.failures, order.deaths, order.not_before, order.last_error) == (0, 0, None, "")
     assert order.missing_since is None
+    assert not order.is_delayed
+    assert not order.is_overdue
 
 
 def test_orders_come_in_the_order_of_their_claims(opened: Callable[[], Journal], clock: PlayedClock) -> None:

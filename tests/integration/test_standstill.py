@@ -79,7 +79,7 @@ def test_one_order_that_always_fails_delays_the_others_an_hour_at_most(begin: Op
 
 
 def take_away(shop: Shop, inbox: str, how: str) -> None:
-    if how == "silent":  # as the health says when a folder does not answer
+    if how == "silent":  # as the inbox's health says when a folder does not answer
         shop.pipeline.runtimes[inbox].health.is_silent = True
         return
     os.rename(shop.top / inbox / "inbox", shop.top / inbox / "away")
@@ -150,7 +150,7 @@ def test_no_doubt_waits_for_a_picture_on_a_share_that_is_away(begin: Open, how: 
 
 @pytest.fixture
 def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Shop, str], None]]:
-    """Let the steps of an inbox hang from now on, and say so as the health does."""
+    """Let the steps of an inbox hang from now on, and say so as the inbox's health does."""
     answers = threading.Event()
 
     def begin_to(shop: Shop, inbox: str) -> None:
