@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from watchfolder import disk, names, quarantine
+from watchfolder import disk, quarantine
 from watchfolder.config import Config, Inbox
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault, UnknownName
 from watchfolder.events import printable
 from watchfolder.folders import Folders
+from watchfolder.publish.free_names import names_for
 from watchfolder.quarantine import Picture
 
 _OWNER = "retry"  # signs copies between file systems; the daemon sweeps its own only
-_MOST_NUMBERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,12 @@ def move_back(pictures: Sequence[Picture], config: Config) -> Iterator[Moved | F
 
 
 def _move_back(picture: Picture, inbox: Inbox) -> Moved:
-    target = Place(inbox.path, picture.place.name)
     disk.sweep(inbox.path, disk.HIDDEN, _OWNER)  # what an interrupted retry left
-    for number in range(2, _MOST_NUMBERS):
+    for base in names_for(picture.place.base, disk.name_limit(inbox.path)):
+        target = Place(inbox.path, picture.place.name).beside(base)
         try:
-            disk.move(picture.place, target, owner=_OWNER)
+            disk.move(picture.place, target, owner=_OWNER)  # tried, for it finishes what was interrupted
         except FileExistsError:
-            target = target.beside(names.numbered(picture.place.base, number))
             continue
         if picture.why is not None:
             disk.remove(picture.why)

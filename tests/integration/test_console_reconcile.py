@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 from shop import QUICK, Shop, opened
 
-from watchfolder import history
+from watchfolder import disk, history
 from watchfolder.api import Service
 from watchfolder.config import Config
 from watchfolder.console.commands import verify
-from watchfolder.console.commands.reconcile_books import Books, lines, reconcile
+from watchfolder.console.commands.reconcile_books import Books, fetch_all, lines, reconcile
+from watchfolder.disk import Place
 from watchfolder.order import State
 from watchfolder.report import status
 from watchfolder.sandbox import Sandbox
@@ -132,6 +133,25 @@ def test_a_name_that_cannot_be_shown_is_offered_as_a_pattern(shop: Shop, sandbox
     give_up(shop, sandbox, "two\nlines.jpg")
     assert books_of(shop).undelivered[0].advice.endswith("/quarantine/two?lines.jpg")
     assert not any("\n" in line for line in lines(books_of(shop)))
+
+
+def test_what_is_fetched_gets_a_number_where_its_name_is_taken_at_the_last_moment(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_up(shop, sandbox, "one.jpg")
+    put = disk.publish_new
+
+    def put_too_late(part: Place, target: Place, *, owner: str) -> None:
+        if target.base == "one.jpg":
+            Path(target.path).write_bytes(b"somebody's")
+        put(part, target, owner=owner)
+
+    monkeypatch.setattr(disk, "publish_new", put_too_late)
+    (folder := tmp_path / "fetched").mkdir()
+    (told,) = fetch_all(books_of(shop).undelivered, str(folder), shop.config)
+    assert told.endswith(f"fetched: {folder / 'one (2).jpg'}")
+    assert (folder / "one.jpg").read_bytes() == b"somebody's"
+    assert sorted(path.name for path in folder.glob("*.jpg")) == ["one (2).jpg", "one.jpg"]
 
 
 def test_a_retry_is_offered_for_as_long_as_the_service_has_the_result(shop: Shop, sandbox: Sandbox) -> None:

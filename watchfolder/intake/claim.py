@@ -1,11 +1,11 @@
 """Taking files out of the inbox by rename, and finding them again after a crash."""
 
-import contextlib
 import itertools
 import logging
 import os
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 
 from watchfolder import disk, names
 from watchfolder.config import ApiSection, Inbox
@@ -19,7 +19,7 @@ from watchfolder.intake.dedup import Dedup, DedupScope, Left, Sorted
 from watchfolder.intake.partners import Partners
 from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, Role, State
-from watchfolder.publish import free_name
+from watchfolder.publish import put_under_free_name
 from watchfolder.services import Flow, flow_of
 from watchfolder.services.addresses import picture_name
 from watchfolder.services.tables import lines_of, table_of
@@ -254,17 +254,11 @@ class Claims:
             self._journal.enter(order.having(work=self._work.path))
             found -= {file.name for file in order.files}
         for name in sorted(found):
-            self._give_back(self._work.place_of(key, name), name)
+            move = partial(disk.move, self._work.place_of(key, name), owner=self._journal.instance)
+            target = put_under_free_name(self._inbox.path, name, move)
+            event("file.returned", logging.WARNING, inbox=self._inbox.name, file=target.name)
         if order is None:
             self._work.remove(key)
-
-    def _give_back(self, place: Place, name: str) -> None:
-        while True:
-            target = Place(self._inbox.path, free_name(self._inbox.path, name))
-            with contextlib.suppress(FileExistsError):  # somebody was quicker
-                disk.move(place, target, owner=self._journal.instance)
-                event("file.returned", logging.WARNING, inbox=self._inbox.name, file=target.name)
-                return
 
     def _sweep(self) -> None:
         self._work.sweep()

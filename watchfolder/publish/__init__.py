@@ -3,7 +3,7 @@
 from watchfolder.publish.archive import Archive
 from watchfolder.publish.enclosures import EnclosurePublisher, picture_beside, report_extension
 from watchfolder.publish.findings import FindingPublisher
-from watchfolder.publish.free_names import free_name
+from watchfolder.publish.free_names import put_under_free_name
 from watchfolder.publish.lists import ListPublisher, list_beside
 from watchfolder.publish.originals import OTHER_ORIGINALS, TEST_ORIGINALS
 from watchfolder.publish.pictures import Publisher

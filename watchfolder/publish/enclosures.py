@@ -6,13 +6,13 @@ import re
 from functools import partial
 
 from watchfolder import disk, names
-from watchfolder.disk import NotAFolder, Place
+from watchfolder.disk import Place
 from watchfolder.errors import OrderRetry
 from watchfolder.events import event
 from watchfolder.journal import Journal
 from watchfolder.order import Enclosure, EnclosureKind, Order
 from watchfolder.publish import xmp
-from watchfolder.publish.free_names import free_name
+from watchfolder.publish.free_names import put_under_free_name
 from watchfolder.publish.pictures import Publisher
 from watchfolder.publish.results import Fetch, part_gone, receive, report_format
 
@@ -60,22 +60,20 @@ class EnclosurePublisher:
         else:
             received = self._publisher.receive(order.told or order.files[0], fetch)
             suffix = f".heatmap{received.format.extension}"
-        part, wanted = received.part, self._beside(order, suffix).name
-        enclosure = enclosure.having(size=received.size, sha256=received.sha256)
-        is_ours = partial(disk.is_ours, size=enclosure.size, sha256=enclosure.sha256)
-        while True:
-            target = Place(self._outbox, free_name(self._outbox, wanted, is_ours=is_ours))
-            order = self._journal.note(order.with_enclosure(enclosure.having(name=target.name)))
+        noted = enclosure.having(size=received.size, sha256=received.sha256)
+
+        def put(target: Place) -> None:
+            self._journal.note(order.with_enclosure(noted.having(name=target.name)))
             try:
-                disk.publish_new(part, target, owner=self._journal.instance)
+                disk.publish_new(received.part, target, owner=self._journal.instance)
             except FileNotFoundError:
                 raise part_gone(self._outbox) from None
-            except (FileExistsError, NotAFolder):
-                if not is_ours(target):
-                    continue
-                disk.remove(part, durable=False)
-            event("file.enclosed", order=order.key, inbox=order.inbox, file=target.name, size=enclosure.size)
-            return order
+
+        is_ours = partial(disk.is_ours, size=noted.size, sha256=noted.sha256)
+        name = put_under_free_name(self._outbox, self._beside(order, suffix).name, put, is_ours=is_ours).name
+        received.remove()  # the same lay there already
+        event("file.enclosed", order=order.key, inbox=order.inbox, file=name, size=received.size)
+        return self._journal.newest(order)
 
     @disk.folders_kept_open()
     def add_keyword(self, order: Order, keyword: str) -> None:

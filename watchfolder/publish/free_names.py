@@ -47,6 +47,27 @@ def free_name(
                 raise
 
 
+def put_under_free_name(
+    root: str,
+    wanted: str,
+    put: Callable[[Place], object],
+    *also: Callable[[Place], Place],
+    is_ours: Callable[[Place], bool] = lambda _place: False,
+) -> Place:
+    """Have `put` give something the name that `free_name` returns, or another one when somebody was quicker.
+
+    It raises FileExistsError where a name is taken. Returns the place, also of what lies there already and is ours.
+    """
+    while True:
+        place = Place(root, free_name(root, wanted, *also, is_ours=is_ours))
+        try:
+            put(place)
+        except FileExistsError:
+            if not is_ours(place):
+                continue
+        return place
+
+
 def another_name(
     inbox: str,
     place: Place,
@@ -68,12 +89,19 @@ def another_name(
     return free
 
 
+def names_for(base: str, limit_bytes: int) -> Iterator[str]:
+    """Give the name, and then numbered ones; where these are used up, the seconds since 1970 are the number."""
+    yield names.with_end(base, "", limit_bytes)
+    for number in chain(range(2, _MOST_NUMBERS), islice(count(int(time.time())), _MOST_NUMBERS)):
+        yield names.numbered(base, number, limit_bytes)
+
+
 def _first(root: str, wanted: str, is_free: Callable[[Place], bool], *, is_folder_fixed: bool) -> str:
     folder, base = os.path.split(wanted)
     limit = disk.name_limit(root)
     for where in _folders(folder, limit):
         try:
-            for candidate in _names_for(base, limit):
+            for candidate in names_for(base, limit):
                 place = Place(root, os.path.join(where, candidate))
                 if is_free(place):
                     return place.name
@@ -82,13 +110,6 @@ def _first(root: str, wanted: str, is_free: Callable[[Place], bool], *, is_folde
             if is_folder_fixed:
                 return os.path.join(where, names.with_end(base, "", limit))
     raise FolderFault.at(root, f"{_MOST_NUMBERS} files are called {base} already: make room there", code="EEXIST")
-
-
-def _names_for(base: str, limit_bytes: int) -> Iterator[str]:
-    """Give the name, and then numbered ones; where these are used up, the seconds since 1970 are the number."""
-    yield names.with_end(base, "", limit_bytes)
-    for number in chain(range(2, _MOST_NUMBERS), islice(count(int(time.time())), _MOST_NUMBERS)):
-        yield names.numbered(base, number, limit_bytes)
 
 
 def _folders(folder: str, limit_bytes: int) -> Iterator[str]:

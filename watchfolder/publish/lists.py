@@ -11,7 +11,7 @@ from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.events import event, printable
 from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, Why
-from watchfolder.publish.free_names import free_name
+from watchfolder.publish.free_names import put_under_free_name
 from watchfolder.publish.notes import PictureNote
 from watchfolder.publish.pictures import Publisher
 from watchfolder.services.addresses import without_secret
@@ -93,20 +93,12 @@ class ListPublisher:
     def _place(self, order: Order, report: bytes) -> Order:
         goal = self._originals.goal(order, 0)
         note = PictureNote(self._journal.instance, _table_beside, lambda _picture: report)
-        if goal is None:
-            self._put_table(order.files[0], note)
+        if goal is None:  # the list is deleted: its table lies where the results are
+            put_under_free_name(self._outbox, order.files[0].name, note.write, note.place, is_ours=note.is_there)
         else:
             order, _ = self._originals.move(order, 0, goal, note=note)
         event("list.done", order=order.key, inbox=order.inbox, file=order.files[0].name, failed=len(order.files) > 1)
         return self._journal.note(order.with_file(0, is_placed=True))
-
-    def _put_table(self, file: OrderFile, note: PictureNote) -> None:
-        """Put the table where the results are: its list is deleted."""
-        while True:
-            beside = Place(self._outbox, free_name(self._outbox, file.name, note.place, is_ours=note.is_there))
-            with contextlib.suppress(FileExistsError):  # somebody was quicker
-                note.write(beside)
-                return
 
 
 def _failed_name(name: str) -> str:

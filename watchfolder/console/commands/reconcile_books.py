@@ -28,7 +28,7 @@ from watchfolder.events import printable
 from watchfolder.history import EndedOrder
 from watchfolder.journal import read_orders, results_end
 from watchfolder.order import Order, State
-from watchfolder.publish import RESULT_LIMIT_BYTES, TEST_MARK, free_name, receive, result_format
+from watchfolder.publish import RESULT_LIMIT_BYTES, TEST_MARK, put_under_free_name, receive, result_format
 from watchfolder.services import FLOWS, flow_of
 
 _OWNER = "reconcile"  # signs what is half fetched; the daemon sweeps its own only
@@ -274,12 +274,10 @@ def _fetch(service: Service, link: Link, wanted: Place, mark: str) -> str:
         received = receive(None, part, fetch, format_of=partial(result_format, is_pdf=None))
         is_ours = partial(disk.is_ours, size=received.size, sha256=received.sha256)
         name = names.with_mark(names.with_extension(wanted.base, received.format.extension), mark)
-        place = Place(wanted.root, free_name(wanted.root, name, is_ours=is_ours))
-        if disk.stat_of(place) is None:
-            disk.publish_new(part, place, owner=_OWNER)
+        put = partial(disk.publish_new, part, owner=_OWNER)
+        return put_under_free_name(wanted.root, name, put, is_ours=is_ours).path
     finally:
         disk.remove(part, durable=False)
-    return place.path
 
 
 def _base(order: Undelivered, number: int, count: int) -> str:
