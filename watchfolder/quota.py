@@ -110,7 +110,7 @@ class Allowance:
     orders: int
     files: int
     bytes: int
-    reason: str = ""  # why a person has to let it go on
+    reason: str | None = None  # why a person has to let it go on
     may_buy: bool = True  # else what is paid for may be taken up again, each file as an order of its own
 
     @property
@@ -157,7 +157,7 @@ class Quota:
     def _may_hold(self, inbox: str) -> bool:
         return inbox in self._own and bool(self._own[inbox].burst or self._whole.burst)
 
-    def why(self, inbox: str) -> str:
+    def why(self, inbox: str) -> str | None:
         """Return what holds the inbox, if anything does."""
         with self._guard:
             self._begin_day()
@@ -165,7 +165,7 @@ class Quota:
                 return f"{held}; {self._way_to_release(inbox)}"
             if not self.left(inbox):
                 return f"today's budget is used up; it goes on tomorrow, or {self._way_to_release(inbox)}"
-            return ""
+            return None
 
     def dry_run(self, new: Mapping[str, int], wanted: Mapping[str, int]) -> dict[str, DryRun]:
         """Return for each inbox what would become of so many wanted files, if so many came into each now."""
@@ -179,9 +179,9 @@ class Quota:
     def _dry_run(self, inbox: str, new: Mapping[str, int], wanted: int, gone: Mapping[str, int]) -> DryRun:
         reason, left = self.why(inbox), self.left(inbox)
         is_let = inbox in self._memory.released or self._is_word_given(inbox)
-        if not reason and self._is_over_limit(inbox, lambda name, _seconds: new.get(name, 0) * self._copies[name]):
+        if reason is None and self._is_over_limit(inbox, lambda name, _seconds: new.get(name, 0) * self._copies[name]):
             reason = f"{new[inbox]} new files are more than may come at once; {self._way_to_release(inbox)}"
-        if reason and not is_let:
+        if reason is not None and not is_let:
             return DryRun(reason, 0, min(wanted, left or wanted))
         left = wanted if is_let and not left else self.left(inbox, gone)
         words = f"today's budget has room for {left} only; the others go on tomorrow" if wanted > left else ""
@@ -293,7 +293,7 @@ class Quota:
 
         It goes also when nothing is held any more: it must not let through what comes later.
         """
-        if self.why(inbox):
+        if self.why(inbox) is not None:
             if inbox in self._memory.held:
                 self._let_go(inbox, waits=True)
             else:  # for today

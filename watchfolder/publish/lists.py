@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from watchfolder import disk, names, spreadsheet
@@ -24,10 +25,10 @@ _MARKED = re.compile(r"\.failed( \([0-9]+\))?$")
 
 
 class LineEnd(NamedTuple):
-    """What has become of a line: the names of its results, and why there is none, or not every one."""
+    """What has become of a line: the names of its results; and, where one is missing, why."""
 
     results: tuple[str, ...] = ()
-    reason: str = ""
+    reason: str | None = None
 
 
 def line_name(name: str, number: int) -> str:
@@ -73,22 +74,23 @@ class ListPublisher:
         The lines that failed are added to the order as a file of their own, which is to be set aside. Raises
         FolderFault.
         """
-        failed = [line for line in lines if told[line.number].reason and line.fault is not LinkFault.REPEATED]
+        ends = ((line, told[line.number].reason) for line in lines if line.fault is not LinkFault.REPEATED)
+        failed = {line: reason for line, reason in ends if reason is not None}
         if failed and len(order.files) == 1:
-            order = self._with_failed(order, failed, len(lines), told)
+            order = self._with_failed(order, failed, len(lines))
         if not order.files[0].is_placed:
             order = self._place(order, _report(lines, told))
         if self._originals.goal(order, 0) is None:  # only now: without it nobody could tell what became of its lines
             disk.remove(self._work.place(order, order.files[0]), durable=False)
         return order
 
-    def _with_failed(self, order: Order, failed: Sequence[Line], count: int, told: Mapping[int, LineEnd]) -> Order:
+    def _with_failed(self, order: Order, failed: Mapping[Line, str], count: int) -> Order:
         mine = order.files[0]
-        name, content = _failed_name(mine.name), _by_reason(failed, told).encode()
+        name, content = _failed_name(mine.name), _by_reason(failed).encode()
         file = OrderFile(name=name, sent_name="", media_type="", size=len(content), mtime_ns=mine.mtime_ns)
         place = self._work.place(order, file)
         disk.write_atomically(place, content, mode=0o600, mtime_ns=mine.mtime_ns)
-        return self._journal.note(order, files=(mine, file), why=_why(failed, count, told))
+        return self._journal.note(order, files=(mine, file), why=_why(failed, count))
 
     def _place(self, order: Order, report: bytes) -> Order:
         goal = self._originals.goal(order, 0)
@@ -107,16 +109,16 @@ def _failed_name(name: str) -> str:
     return names.numbered(failed, 2) if failed.casefold() == name.casefold() else failed
 
 
-def _by_reason(failed: Sequence[Line], told: Mapping[int, LineEnd]) -> str:
+def _by_reason(failed: Mapping[Line, str]) -> str:
     """Return the failed lines below their reasons, each of which is said once: the list stays one that is taken."""
     addresses: dict[str, list[str]] = {}
-    for line in failed:
-        addresses.setdefault(printable(told[line.number].reason), []).append(line.address)
+    for line, reason in failed.items():
+        addresses.setdefault(printable(reason), []).append(line.address)
     return "".join(f"# {reason}\n" + "".join(f"{each}\n" for each in found) for reason, found in addresses.items())
 
 
-def _why(failed: Sequence[Line], count: int, told: Mapping[int, LineEnd]) -> Why:
-    reasons = [f"Line {line.number}: {told[line.number].reason}" for line in failed[:_MOST_REASONS]]
+def _why(failed: Mapping[Line, str], count: int) -> Why:
+    reasons = [f"Line {line.number}: {reason}" for line, reason in islice(failed.items(), _MOST_REASONS)]
     more = [f"And {len(failed) - _MOST_REASONS} more."] if len(failed) > _MOST_REASONS else []
     return Why(
         reason=" ".join([f"{len(failed)} of the {count} addresses in the list failed.", *reasons, *more]),
@@ -131,7 +133,7 @@ def _report(lines: Sequence[Line], told: Mapping[int, LineEnd]) -> bytes:
     for line in lines:
         end, shown = told[line.number], (str(line.number), without_secret(line.address))
         rows += [(*shown, result, "") for result in end.results]
-        rows += [(*shown, "", end.reason)] if end.reason else []
+        rows += [(*shown, "", end.reason)] if end.reason is not None else []
     return "".join(f"{spreadsheet.row(row)}\n" for row in rows).encode("utf-8", "backslashreplace")
 
 

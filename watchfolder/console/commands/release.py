@@ -44,7 +44,7 @@ def _let_go(config: Config, names: Sequence[str]) -> Iterator[str]:
     memory = quota.Quota(config, Clock())
     held = {name: memory.why(name) for name in names}
     for name, why in held.items():
-        if why:
+        if why is not None:
             quota.give_word(config.state_dir, name)
             yield f"{name}: let through ({why.partition(';')[0]})"
         else:
