@@ -26,10 +26,9 @@ from watchfolder.order import GOING_ON, STATES, TRANSITIONS, Order, State, read_
 from watchfolder.serials import Serials
 from watchfolder.snapshot import FILE
 
+_INSTANCE = "instance"
 _ENTRY_LIMIT = 16 << 20  # bytes; an order of a hundred files is well under 100 KiB
 _DEFAULT_RETENTION = timedelta(days=7)
-
-
 STATE_MOVED: Final = (
     "state_dir: to move it, stop watchfolder, move the folder, let the unit write there (ReadWritePaths=) if systemd "
     "starts it, and start it again"
@@ -68,7 +67,7 @@ class Journal:
             raise InstanceLocked(f"another watchfolder is running with {self.state_dir}")
         try:
             disk.remove(self._place(FILE), durable=False)  # what an earlier life said last is no longer so
-            self.instance = self._read_instance()
+            self.instance = instance_in(self.state_dir) or self._new_instance()
             disk.make_folder(self.state_dir, "journal", 0o700)
             disk.sweep(self.state_dir, "journal")
             disk.sweep(self.state_dir, "")
@@ -200,16 +199,9 @@ class Journal:
     def _place(self, name: str) -> Place:
         return Place(self.state_dir, name)
 
-    def _read_instance(self) -> str:
-        place = self._place("instance")
-        try:
-            return str(uuid.UUID(disk.read_bytes(place, _ENTRY_LIMIT).decode("ascii").strip()))
-        except FileNotFoundError:
-            pass
-        except ValueError:
-            event("journal.instance_unreadable", logging.WARNING, file=place.path)
+    def _new_instance(self) -> str:
         instance = str(uuid.uuid4())
-        disk.write_atomically(place, instance.encode() + b"\n")
+        disk.write_atomically(self._place(_INSTANCE), instance.encode() + b"\n")
         return instance
 
     def _set_aside(self, place: Place, reason: str) -> None:
@@ -228,6 +220,18 @@ class Journal:
             self.clear_running(key)  # first: a death in between must not count one death twice
             if (order := self._orders.get(key)) is not None:
                 self.note(order, deaths=order.deaths + 1)
+
+
+def instance_in(state_dir: str) -> str:
+    """Return the name of our work folders, "" where there is none: only a run, under its lock, may choose it."""
+    place = Place(state_dir, _INSTANCE)
+    try:
+        return str(uuid.UUID(disk.read_bytes(place, _ENTRY_LIMIT).decode("ascii").strip()))
+    except FileNotFoundError:
+        return ""
+    except ValueError:
+        event("journal.instance_unreadable", logging.WARNING, file=place.path)
+        return ""
 
 
 def read_orders(

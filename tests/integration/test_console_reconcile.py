@@ -135,7 +135,7 @@ def test_a_name_that_cannot_be_shown_is_offered_as_a_pattern(shop: Shop, sandbox
     assert not any("\n" in line for line in lines(books_of(shop)))
 
 
-def test_what_is_fetched_gets_a_number_where_its_name_is_taken_at_the_last_moment(
+def test_what_is_fetched_gets_a_number_where_somebody_takes_its_name_meanwhile(
     shop: Shop, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     give_up(shop, sandbox, "one.jpg")

@@ -26,6 +26,10 @@ def clock(moment: datetime, now: datetime | None = None) -> str:
     return f"{local:%H:%M}" if is_today else f"{local:%Y-%m-%d %H:%M}"
 
 
+def clock_with_seconds(moment: datetime) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
 def ended(sentence: str) -> str:
     """Return it with a full stop, unless it asks."""
     return sentence if sentence.endswith("?") else f"{sentence}."

@@ -22,7 +22,9 @@ from watchfolder.console.settings import notify_faults, test_key_fault
 from watchfolder.disk import Place
 from watchfolder.errors import Blocked, FolderFault, UnknownName, WatchfolderError
 from watchfolder.folders import TOKEN, Folders, has_default_originals
+from watchfolder.journal import instance_in
 from watchfolder.report.conditions import no_webhook
+from watchfolder.report.phrases import clock
 from watchfolder.services import flow_of
 
 _OWNER: Final = "check"  # signs our probes
@@ -271,7 +273,7 @@ def _require_no_replace(one: Place, other: Place) -> None:
 
 
 def _no_other(inbox: Inbox, folders: Folders, state_dir: str) -> str:
-    folders.require_no_other(inbox, lambda: _instance(state_dir))
+    folders.require_no_other(inbox, lambda: instance_in(state_dir))
     return "no other watchfolder works here"
 
 
@@ -345,28 +347,24 @@ def _events(inbox: Inbox) -> str:
 
 def _clock(now: datetime) -> CheckResult:
     if now.year < _RELEASED:
-        return CheckResult(
-            f"clock: it shows {now:%Y-%m-%d %H:%M}: set it (timedatectl set-ntp true)", exit_codes.CONFIG
-        )
+        return CheckResult(f"clock: it shows {clock(now)}: set it (timedatectl set-ntp true)", exit_codes.CONFIG)
     return CheckResult(f"clock: {now:%Y-%m-%d %H:%M:%S %Z}")
 
 
 def _service(config: Config) -> CheckResult:
     where = f"service: {config.api.base_url}"
     in_need = [f"{name} ({inbox.service})" for name, inbox in config.inboxes.items() if flow_of(inbox).needs_v3]
-    reason = ""
     try:
         with contextlib.closing(Service(config.api, transfers=1, stop=threading.Event(), pace=_PACE)) as service:
             service.ping()
-            if in_need and service.reads != "v3":
-                reason = f"it has no v3 reads, which these inboxes need; their pictures wait: {', '.join(in_need)}"
+            if not in_need or service.reads == "v3":
+                return CheckResult(f"{where}: answers and takes the key (it does not tell your plan's limits)")
+        reason = f"it has no v3 reads, which these inboxes need; their pictures wait: {', '.join(in_need)}"
     except Blocked as error:
         reason = f"{error.reason} ({error.code})"
     except WatchfolderError as error:
         reason = f"{error.reason} ({error.code}): is the network up, are base_url and proxy right?"
-    if reason:
-        return CheckResult(f"{where}: {reason}", exit_codes.UNFINISHED)
-    return CheckResult(f"{where}: answers and takes the key (it does not tell your plan's limits)")
+    return CheckResult(f"{where}: {reason}", exit_codes.UNFINISHED)
 
 
 def _try(where: str, attempt: Callable[[], str]) -> CheckResult:
@@ -412,11 +410,3 @@ def _probe(folder: str) -> Iterator[Place]:
     finally:
         with contextlib.suppress(FolderFault):  # the first fault is the one to tell
             disk.remove(place, durable=False)
-
-
-def _instance(state_dir: str) -> str:
-    """Return the name of our work folders, "" before the first run: only a run, under its lock, may choose it."""
-    try:
-        return disk.read_bytes(Place(state_dir, "instance"), 100).decode("ascii", "replace").strip()
-    except FileNotFoundError:
-        return ""

@@ -9,7 +9,6 @@ import stat
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from itertools import chain, product
 
@@ -26,7 +25,7 @@ from watchfolder.journal import read_orders
 from watchfolder.order import EnclosureKind, Order, State
 from watchfolder.publish import TEST_ORIGINALS, list_beside, notes, picture_beside
 from watchfolder.report.conditions import conditions, held_by, put_back
-from watchfolder.report.phrases import ended
+from watchfolder.report.phrases import clock_with_seconds, ended
 from watchfolder.report.status import running
 from watchfolder.services import FLOWS, LEDGERS, SIDECARS, flow_of, picture_told_of
 
@@ -191,7 +190,7 @@ def _of_left_orders(
             yield from _of_order(order)
     for end in ends:
         if end.inbox in inboxes and any({file.name, file.delivered} & {*names} for file in end.files):
-            yield f"{end.outcome.capitalize()} {_clock(end.at)} from the inbox {printable(end.inbox)}."
+            yield f"{end.outcome.capitalize()} {clock_with_seconds(end.at)} from the inbox {printable(end.inbox)}."
             yield _numbered(f"wf-{end.key}", end.order_id)
             return
 
@@ -297,14 +296,14 @@ def _of_order(order: Order, *, has_been_delivered: bool = False) -> Iterator[str
     if has_been_delivered:
         yield f"It {_STATES[State.DELIVERED]}, and its original is on the way to its place."
     else:
-        yield f"It {_STATES[order.state]}" + (f", since {_clock(since.at)}." if since else ".")
+        yield f"It {_STATES[order.state]}" + (f", since {clock_with_seconds(since.at)}." if since else ".")
         yield from _of_fault(order)
     yield _numbered(order.name, order.order_id)
 
 
 def _of_fault(order: Order) -> Iterator[str]:
     if order.last_error:
-        until = f"; next try {_clock(order.not_before.at)}" if order.not_before else ""
+        until = f"; next try {clock_with_seconds(order.not_before.at)}" if order.not_before else ""
         yield f"The last try failed: {printable(order.last_error).rstrip('.')}{until}."
 
 
@@ -320,7 +319,7 @@ def _of_quarantine(spot: _Spot, config: Config) -> Iterator[str]:
         yield _OF_TEST if is_of_test else _OF_OTHER_SERVICE
         return
     note = quarantine.note_of(picture)
-    yield f"In quarantine since {_clock(picture.at)}: {printable(note.reason)}"
+    yield f"In quarantine since {clock_with_seconds(picture.at)}: {printable(note.reason)}"
     if note.advice:
         yield f"What to do: {printable(note.advice)}"
     if note.retry_helps:
@@ -376,7 +375,7 @@ def _numbered(name: str, order_id: str | None) -> str:
 
 
 def _of_end(ended: history.EndedOrder, spot: _Spot, config: Config) -> Iterator[str]:
-    yield f"{ended.outcome.capitalize()} {_clock(ended.at)} from the inbox {printable(ended.inbox)}."
+    yield f"{ended.outcome.capitalize()} {clock_with_seconds(ended.at)} from the inbox {printable(ended.inbox)}."
     told = [file for file in ended.files if spot.is_of(file)] or ended.files
     for file in told:
         yield from _of_ended_file(file, ended, config.inboxes.get(ended.inbox, spot.inbox))
@@ -414,7 +413,3 @@ def _orders_of(inbox: Inbox, config: Config) -> list[Order]:
 def _ended(config: Config, fits: Callable[[history.EndedFile], bool], inbox: Inbox | None) -> history.EndedOrder | None:
     ends = history.all_ended(read_orders(config.state_dir), config.state_dir)
     return next((end for end in ends if (inbox is None or end.inbox == inbox.name) and any(map(fits, end.files))), None)
-
-
-def _clock(moment: datetime) -> str:
-    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"

@@ -18,6 +18,7 @@ from watchfolder.console.shell import ConfigFile, configuration_at, fail, say, w
 from watchfolder.events import printable
 from watchfolder.history import Delivery, deliveries
 from watchfolder.journal import read_orders
+from watchfolder.report.phrases import clock_with_seconds
 from watchfolder.services import words_of
 
 _AGO = re.compile(r"([0-9]{1,5})([hd])")
@@ -113,12 +114,12 @@ def _as_row(delivery: Delivery) -> Receipt:
 
 
 def _line(receipt: Receipt) -> str:
-    when = datetime.fromisoformat(receipt.at).astimezone()
+    when = clock_with_seconds(datetime.fromisoformat(receipt.at))
     free = f", free: the same picture as {receipt.reused_from}" if receipt.reused_from else ""
     found = f": {receipt.finding}" if receipt.finding else ""
     found += f": for {receipt.recipient or 'no recipient'}, text {receipt.text}" if receipt.text else ""
     arrow = f"{receipt.name} → {receipt.delivered}" if receipt.delivered != receipt.name else receipt.name
-    return f"{when:%Y-%m-%d %H:%M:%S}  {receipt.inbox}  {arrow}  ({receipt.delivered_size} bytes{free}){found}"
+    return f"{when}  {receipt.inbox}  {arrow}  ({receipt.delivered_size} bytes{free}){found}"
 
 
 def _as_json(found: Iterator[Receipt]) -> Iterator[str]:

@@ -29,6 +29,7 @@ from watchfolder.history import EndedOrder
 from watchfolder.journal import read_orders, results_end
 from watchfolder.order import Order, State
 from watchfolder.publish import RESULT_LIMIT_BYTES, TEST_MARK, put_under_free_name, receive, result_format
+from watchfolder.report.phrases import clock
 from watchfolder.services import FLOWS, flow_of
 
 _OWNER = "reconcile"  # signs what is half fetched; the daemon sweeps its own only
@@ -210,8 +211,8 @@ def _advice(parked: Sequence[Order], config: Config) -> str:
     """Say how to fetch them without paying again: what comes back under the same bytes takes its order up."""
     if not parked:
         return f"fetch it free of charge, while the service keeps it: {config.commands.to(Advised.FETCH, 'FOLDER')}"
-    until = min(results_end(order) for order in parked).astimezone()
-    how_long = f"until {until:%Y-%m-%d %H:%M}" if until > datetime.now(UTC) else "while the service keeps it"
+    until = min(results_end(order) for order in parked)
+    how_long = f"until {clock(until)}" if until > datetime.now(UTC) else "while the service keeps it"
     roots = [config.inboxes[order.inbox].quarantine for order in parked]
     names = [order.files[0].destination or order.files[0].name for order in parked]
     command = config.commands.to(Advised.RETRY, *map(os.path.join, roots, names))

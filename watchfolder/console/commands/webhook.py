@@ -22,6 +22,7 @@ from watchfolder.errors import Blocked, FolderFault, Reject, WatchfolderError
 from watchfolder.events import printable, redacted
 from watchfolder.pushes import SIGNATURE_HEADER, signature
 from watchfolder.report.conditions import control
+from watchfolder.report.phrases import clock_with_seconds
 from watchfolder.report.status import running
 
 if TYPE_CHECKING:
@@ -242,5 +243,5 @@ def _last_pushes(events: "Sequence[PushEvent]") -> str:
     counts = Counter((event.status or "unknown").lower() for event in events)
     told = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
     moments = [event.created_at for event in events if event.created_at]
-    last = f"; the last is of {max(moments).astimezone():%Y-%m-%d %H:%M:%S}" if moments else ""
+    last = f"; the last is of {clock_with_seconds(max(moments))}" if moments else ""
     return f"the service's last pushes by its own word: {told}{last}"
