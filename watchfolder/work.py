@@ -21,7 +21,6 @@ from watchfolder.services.addresses import fault_of
 
 ORDER_COPY = ".order.json"
 _LIMIT = 16 << 20  # bytes
-_LIE_THERE = "files of orders that are under way lie there, and it is away: bring it back"
 _ENDINGS = {format_.media_type: endings for format_, endings in EXTENSIONS.items()}
 _HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _KEPT = ("key", "confirm_key", "service", "options", "body", "mode", "fingerprint", "of_many", "reused_from", "is_list")
@@ -77,8 +76,9 @@ class WorkFolder:
         copy = self.place_of(key, ORDER_COPY)
         if not os.path.isdir(before):
             if disk.stat_of(copy) is None:
+                reason = "files of orders that are under way lie there, and it is away: bring it back"
                 way_out = f"if it is gone for good: mkdir -p {quoted(before)}"
-                raise FolderFault.at(before, f"{_LIE_THERE}; {way_out}", code="ENOENT")
+                raise FolderFault.at(before, f"{reason}; {way_out}", code="ENOENT")
             return
         works, instance = os.path.split(before)
         folder = Place(*os.path.split(works)).under(f"{instance}/{key}")

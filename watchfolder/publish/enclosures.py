@@ -19,8 +19,6 @@ from watchfolder.publish.results import Fetch, part_gone, receive, report_format
 XMP_SUFFIX = ".xmp"
 _XMP_LIMIT = 16 << 20  # bytes of a sidecar: an editor's holds its whole history
 _MOST_TRIES = 3  # to add a keyword while somebody else writes that sidecar
-
-
 _ENCLOSED = re.compile(r"(.+)\.(heatmap|report\.[a-z]{2}-[A-Z]{2}|xmp)(?: \([0-9]+\))?(\.webp|\.png|\.jpg|\.pdf)?")
 
 

@@ -54,9 +54,9 @@ def put_under_free_name(
     *also: Callable[[Place], Place],
     is_ours: Callable[[Place], bool] = lambda _place: False,
 ) -> Place:
-    """Have `put` give something the name that `free_name` returns, or another one when somebody was quicker.
+    """Have `put` give something the name that `free_name` returns, and the next one when somebody was quicker.
 
-    It raises FileExistsError where a name is taken. Returns the place, also of what lies there already and is ours.
+    `put` raises FileExistsError where the name is taken. Returns the place, also where ours lies there already.
     """
     while True:
         place = Place(root, free_name(root, wanted, *also, is_ours=is_ours))

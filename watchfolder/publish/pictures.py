@@ -106,10 +106,10 @@ class Publisher:
         results = order.results
         order = self.deliver(order, [number for number in numbers if not results[number][1].is_delivered])
         indexes = sorted({results[number][0] for number in numbers})
-        home = [index for index in indexes if order.files[index].is_delivered]
-        if len(home) < len(indexes):  # that which is there is not told as delivered again, whatever comes
+        delivered = [index for index in indexes if order.files[index].is_delivered]
+        if len(delivered) < len(indexes):  # durable now: no original goes yet whose move would note it
             order = self._journal.note(order)
-        unplaced = [index for index in home if not order.files[index].is_placed]
+        unplaced = [index for index in delivered if not order.files[index].is_placed]
         return self.originals.place(order, unplaced) if unplaced else order
 
     def _name(self, order: Order, number: int, batch: disk.FsyncBatch) -> Order:
