@@ -153,14 +153,14 @@ def deliveries(
 ) -> Iterator[Delivery]:
     """Give every delivered result, from `since` on, the latest first; also while others of its order are under way."""
     begun = under_way(orders)
-    twice = {end.key for end in begun}
+    in_journal = {end.key for end in begun}
     told: set[tuple[str, str, str | None]] = set()
     ends = heapq.merge(begun, newest_first(state_dir, since, on_broken), key=attrgetter("at"), reverse=True)
     for delivery in _newest_files_first(ends):
         name = (delivery.order.key, delivery.file.name, delivery.file.delivered)
         if (since is None or delivery.at >= since) and name not in told:
             yield delivery
-        if delivery.order.key in twice:
+        if delivery.order.key in in_journal:  # the history may have its line as well
             told.add(name)
 
 

@@ -1,6 +1,6 @@
 """One JSON file per order, durable before anything acts on it; `advance` is the only way a state changes.
 
-Layout of the state directory: `lock`, `instance` (a UUID, the name of our work folders), `journal/<key>.json`,
+Its files in the state directory: `lock`, `instance` (a UUID, the name of our work folders), `journal/<key>.json`,
 `journal/broken/` (what could not be read), `serials.json`, `running/<key>` (a step is under way now),
 `history/YYYY-MM.jsonl`.
 """
