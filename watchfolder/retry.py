@@ -100,10 +100,10 @@ def _is_named(picture: Picture, name: str, real: Mapping[str, str]) -> bool:
     return bool(known & {name, whole, resolved}) or is_within
 
 
-def _why_not(name: str, fitting: Sequence[Picture], there: Sequence[Picture]) -> str:
-    """Say why a name does not tell what is meant; "" where it does."""
+def _why_not(name: str, fitting: Sequence[Picture], there: Sequence[Picture]) -> str | None:
+    """Say why a name does not tell what is meant; None where it does."""
     if len({picture.place.root for picture in fitting}) == 1:
-        return ""
+        return None
     if fitting:
         paths = ", ".join(printable(picture.place.path) for picture in fitting)
         return f"there are several, name one by its path: {paths}"

@@ -72,15 +72,15 @@ def _way_out(pattern: str, inbox: Inbox) -> str:
     return "; they are no pictures" if pattern in NOTES else f" (lift it with '!{pattern}' under ignore)"
 
 
-def _why_left(inbox: Inbox, name: str) -> str:
-    """Say why a file of this name is never looked at; "" where it is."""
+def _why_left(inbox: Inbox, name: str) -> str | None:
+    """Say why a file of this name is never looked at; None where it is."""
     ignored = Ignored(inbox.ignore)
     folder, base = os.path.split(name)
     parts = [part for part in folder.split("/") if part]
     if parts and not inbox.recursive:
         return "sub-folders are not watched (recursive: false)"
     pattern = next(filter(None, [*map(ignored.folder, parts), ignored.file(base)]), None)
-    return f"names like {pattern} are left alone{_way_out(pattern, inbox)}" if pattern else ""
+    return f"names like {pattern} are left alone{_way_out(pattern, inbox)}" if pattern else None
 
 
 def _decide_now(inbox: Inbox, name: str, now: float, wall: float) -> Decision:

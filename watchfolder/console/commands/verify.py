@@ -111,10 +111,10 @@ def _check(wanted: list[ExpectedFile], config: Config) -> Iterator[Verified]:
     faults = {root: _fault_of(root, token, folders) for root, token in tokens.items()}
     for delivery in wanted:
         fault = faults[delivery.place.root]
-        yield delivery, *((VerifyOutcome.UNKNOWN, fault) if fault else _look(delivery))
+        yield delivery, *((VerifyOutcome.UNKNOWN, fault) if fault is not None else _look(delivery))
 
 
-def _fault_of(root: str, token: disk.Question[str | None], folders: Folders) -> str:
+def _fault_of(root: str, token: disk.Question[str | None], folders: Folders) -> str | None:
     """Say what is wrong with an outbox. A folder without a token is told, never given one: we only look."""
     try:
         if token.answer() is None:
@@ -122,7 +122,7 @@ def _fault_of(root: str, token: disk.Question[str | None], folders: Folders) -> 
         folders.require_folder(root)
     except FolderFault as fault:
         return fault.reason
-    return ""
+    return None
 
 
 def _look(delivery: ExpectedFile) -> tuple[VerifyOutcome, str]:

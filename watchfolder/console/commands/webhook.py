@@ -203,13 +203,13 @@ def _findings(config: Config, webhooks: "Webhooks") -> Iterator[tuple[str, bool]
     try:
         here = _ours(webhooks.list_all(), config)
         fault = _fault_of(here, config)
-        yield fault or _last_pushes(webhooks.events(here[0].id)), not fault
+        yield fault or _last_pushes(webhooks.events(here[0].id)), fault is None
     except WatchfolderError as error:
         yield f"what the service pushed could not be asked: {error.reason}", False
 
 
-def _fault_at(webhooks: "Webhooks", url: str, config: Config) -> str:
-    """Say why what answers at `url` is not this daemon, or nothing: send a push, and a forged one beside it."""
+def _fault_at(webhooks: "Webhooks", url: str, config: Config) -> str | None:
+    """Say why what answers at `url` is not this daemon, if so: send a push, and a forged one beside it."""
     push = {"eventId": str(uuid.uuid4()), "eventType": "watchfolder.test"}
     body = json.dumps({**push, "occurredAt": datetime.now(UTC).isoformat(), "data": {}}).encode()
     secret = config.webhook.secret.get_secret_value()
@@ -222,10 +222,10 @@ def _fault_at(webhooks: "Webhooks", url: str, config: Config) -> str:
             return "the program that answers takes forged ones as well: that is not watchfolder"
     except WatchfolderError as error:
         return error.reason
-    return ""
+    return None
 
 
-def _fault_of(here: "Sequence[Webhook]", config: Config) -> str:
+def _fault_of(here: "Sequence[Webhook]", config: Config) -> str | None:
     """Say what is wrong with the webhooks of this address, which should be one."""
     again = config.commands.run(Advised.REGISTER_AGAIN)
     if not here:
@@ -234,7 +234,7 @@ def _fault_of(here: "Sequence[Webhook]", config: Config) -> str:
         ids = ", ".join(webhook.id for webhook in here)
         reason = f"the service has {len(here)} webhooks for this address ({ids}), each with a secret of its own"
         return f"{reason}: {again}"
-    return "" if here[0].is_active else f"the service has switched this webhook off ({here[0].id}): {again}"
+    return None if here[0].is_active else f"the service has switched this webhook off ({here[0].id}): {again}"
 
 
 def _last_pushes(events: "Sequence[PushEvent]") -> str:
