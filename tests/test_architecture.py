@@ -26,7 +26,7 @@ LAYERS = (
     {"command_line", "order", "images", "disk", "names", "snapshot", "spreadsheet", "watermark_text"},
     {"config", "counters", "state_file"},
     {"services"},
-    {"folders", "history", "pushes", "serials", "work"},
+    {"folders", "health", "history", "pushes", "serials", "work"},
     {"delivery_index", "watcher", "journal", "api", "publish", "quota"},
     {"intake", "pipeline"},
     {"daemon", "quarantine"},

@@ -27,10 +27,10 @@ NEW_THREADS = 4  # workers of the inbox that goes on
 PROGRAM = f"""
 import sys
 from watchfolder.console import cli
-from watchfolder import folders
+from watchfolder import health
 from watchfolder.daemon import supervisor
-assert folders._SILENT_SECONDS < supervisor._STUCK_SECONDS  # they are still there
-folders._SILENT_SECONDS, supervisor._STUCK_SECONDS = {SILENT_SECONDS}, {STUCK_SECONDS}
+assert health._SILENT_SECONDS < supervisor._STUCK_SECONDS  # they are still there
+health._SILENT_SECONDS, supervisor._STUCK_SECONDS = {SILENT_SECONDS}, {STUCK_SECONDS}
 sys.argv = ["watchfolder", *sys.argv[1:]]
 cli.main()
 """

@@ -11,7 +11,7 @@ from shop import PICTURE, Shop, opened
 from watchfolder import disk
 from watchfolder.daemon.inbox_worker import InboxWorker
 from watchfolder.disk import Place
-from watchfolder.folders import InboxHealth
+from watchfolder.health import InboxHealth
 
 LATER = 100.0  # seconds
 

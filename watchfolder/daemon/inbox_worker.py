@@ -1,13 +1,13 @@
 """The thread of one inbox, so that a dead share holds up nobody else."""
 
 import logging
-import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from watchfolder.daemon.disk_usage import DiskUsage
 from watchfolder.events import event
+from watchfolder.health import Liveness
 from watchfolder.intake import Intake
 from watchfolder.names import Ignored
 from watchfolder.watcher import Watcher
@@ -87,27 +87,3 @@ class InboxWorker:
             self.watcher.start()  # watch first, then scan: nothing falls in between
             self._is_watching = True
         return self.intake.beat(now)
-
-
-class Liveness:
-    """Do folders answer at all? Asked without ever waiting for them.
-
-    One question is under way at a time: a share that is dead for days costs one thread, not one for each look.
-    """
-
-    def __init__(self, folders: Sequence[str]) -> None:
-        self._folders = folders
-        self._question: threading.Thread | None = None
-
-    def has_answered(self) -> bool:
-        """Tell whether the folders have answered what was asked the last time, and ask again."""
-        if self._question is not None and self._question.is_alive():
-            return False
-        was_asked = self._question is not None
-        self._question = threading.Thread(target=self._ask, name="liveness", daemon=True)
-        self._question.start()
-        return was_asked
-
-    def _ask(self) -> None:
-        for folder in self._folders:
-            os.path.exists(os.path.join(folder, "."))

@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from watchfolder import disk
 from watchfolder.config import Inbox
 from watchfolder.errors import FolderFault
-from watchfolder.folders import Folders, InboxHealth
+from watchfolder.folders import Folders
+from watchfolder.health import InboxHealth
 from watchfolder.intake import obstacles
 from watchfolder.intake.candidates import Candidates, Emptied, Nudges, UnderWay
 from watchfolder.intake.claim import Claims

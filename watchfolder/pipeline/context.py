@@ -16,7 +16,8 @@ from watchfolder.delivery_index import DeliveryIndex
 from watchfolder.disk import Held, NotAFolder, NotRegular
 from watchfolder.errors import FolderFault, Throttled
 from watchfolder.events import event
-from watchfolder.folders import Folders, InboxHealth
+from watchfolder.folders import Folders
+from watchfolder.health import InboxHealth
 from watchfolder.journal import Journal
 from watchfolder.order import Order, State
 from watchfolder.pipeline import timing

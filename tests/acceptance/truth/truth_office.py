@@ -38,7 +38,7 @@ import signal
 import sys
 import time
 from datetime import timedelta
-from watchfolder import folders
+from watchfolder import health
 from watchfolder.console import cli
 from watchfolder.daemon import disk_usage, loop, supervisor
 from watchfolder.intake import decide as looks, inbox
