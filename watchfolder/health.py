@@ -1,13 +1,18 @@
-"""Is an inbox open, and do its folders answer? `InboxHealth` says so to all who ask; `Liveness` asks the folders."""
+"""Is an inbox open, and do its folders answer? `InboxHealth` says so to all who ask.
+
+A call to a share that is dead never comes back (`disk.timeouts`). So the inbox's own thread says what it hears
+(`at_work`), and the main loop finds out that it has heard nothing for long (`tell_silent`).
+"""
 
 import contextlib
 import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from watchfolder import disk
+from watchfolder.config import Inbox
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
 
@@ -18,16 +23,17 @@ _SILENT_SECONDS = 10.0  # a folder that answers no sooner is called silent
 class InboxHealth:
     """Is an inbox open, what is its fault, and do its folders answer? Any thread may ask, and report a fault."""
 
-    def __init__(self, inbox: str) -> None:
+    def __init__(self, inbox: Inbox) -> None:
         self.is_open = False  # the folders are there, and what a crash left has been dealt with
         self.is_silent = False  # one of its folders does not answer: what asks it may hang for ever
         self.fault: FolderFault | None = None
         self.needs = 0  # bytes: what the order needs whose lack of room closed the inbox
-        self._inbox = inbox
+        self._inbox = inbox.name
+        self._folders = [*inbox.folders.values()]
         self._guard = threading.Lock()
         self._told = ""
-        self._busy_since: float | None = None
-        self._answered_at = 0.0
+        self._heard_at: float | None = None  # monotonic seconds: when a disk last answered the block under way
+        self._question: disk.Question[None] | None = None
 
     @property
     def reason(self) -> str:
@@ -36,8 +42,13 @@ class InboxHealth:
         return "a folder does not answer" if self.is_silent else fault.reason if fault is not None else ""
 
     @property
+    def is_within_reach(self) -> bool:
+        """Are the folders there, and do they answer?"""
+        return self.is_open and not self.is_silent
+
+    @property
     def is_at_work(self) -> bool:
-        return self._busy_since is not None
+        return self._heard_at is not None
 
     def report(self, fault: FolderFault, needs: int = 0) -> None:
         """Record that a folder failed: nothing new is taken until all answer again and `needs` bytes fit.
@@ -72,17 +83,17 @@ class InboxHealth:
     @contextlib.contextmanager
     def at_work(self) -> Iterator[float]:
         """Hear in the block what the disk answers to this thread; give the time (monotonic seconds) when it began."""
-        self._busy_since = time.monotonic()
+        self._heard_at = began = time.monotonic()
         try:
             with disk.tell_answer(self._answered):
-                yield self._busy_since
+                yield began
         finally:
-            self._busy_since = None
+            self._heard_at = None
 
     def silent_seconds(self, now: float) -> float:
         """Return for how long nothing has answered in the block under way, however long that has been going on."""
-        since = self._busy_since
-        return now - max(since, self._answered_at) if since is not None else 0.0
+        heard_at = self._heard_at  # the thread may end the block at any moment
+        return now - heard_at if heard_at is not None else 0.0
 
     def tell_silent(self, now: float) -> bool:
         """Say once that a folder does not answer, and once that it does again; return whether that has changed."""
@@ -93,29 +104,20 @@ class InboxHealth:
             event("inbox.answers", inbox=self._inbox)
         return self.is_silent is not was_silent
 
-    def _answered(self) -> None:
-        self._answered_at = time.monotonic()
-
-
-class Liveness:
-    """Do folders answer at all? Asked without ever waiting for them.
-
-    One question is under way at a time: a share that is dead for days costs one thread, not one for each look.
-    """
-
-    def __init__(self, folders: Sequence[str]) -> None:
-        self._folders = folders
-        self._question: threading.Thread | None = None
-
     def has_answered(self) -> bool:
-        """Tell whether the folders have answered what was asked the last time, and ask again."""
-        if self._question is not None and self._question.is_alive():
-            return False
-        was_asked = self._question is not None
-        self._question = threading.Thread(target=self._ask, name="liveness", daemon=True)
-        self._question.start()
-        return was_asked
+        """Tell whether the folders have answered what was asked the last time, and ask again; never wait for them.
 
-    def _ask(self) -> None:
+        One question is under way at a time: a share that is dead for days costs one thread, not one for each look. It
+        bears no folder's name, so it is asked also where another one hangs: since a remount all may answer but that.
+        """
+        has_answered = self._question is not None and self._question.has_answered
+        if self._question is None or has_answered:
+            self._question = disk.Question(self._look, self._inbox)
+        return has_answered
+
+    def _look(self) -> None:
         for folder in self._folders:
             os.path.exists(os.path.join(folder, "."))
+
+    def _answered(self) -> None:
+        self._heard_at = time.monotonic()

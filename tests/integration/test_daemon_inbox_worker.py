@@ -11,7 +11,6 @@ from shop import PICTURE, Shop, opened
 from watchfolder import disk
 from watchfolder.daemon.inbox_worker import InboxWorker
 from watchfolder.disk import Place
-from watchfolder.health import InboxHealth
 
 LATER = 100.0  # seconds
 
@@ -51,20 +50,6 @@ def test_a_long_beat_is_silent_only_while_a_call_does_not_come_back(
         may_answer.release(3)
     assert worker.wait_for_end(time.monotonic() + 30)
     assert worker.health.silent_seconds(then) == 0.0
-
-
-def test_a_folder_is_silent_after_ten_seconds_and_no_later(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    health = InboxHealth("photos")
-    with health.at_work() as began:
-        assert [health.tell_silent(began + seconds) for seconds in (9.9, 10.1, 60.0)] == [False, True, False]
-        assert health.is_silent
-        assert health.reason
-        assert caplog.text.count("inbox.silent") == 1
-    assert health.tell_silent(began + 60.1)  # the call has come back
-    assert not health.is_silent
-    assert not health.reason
-    assert caplog.text.count("inbox.answers") == 1
 
 
 def test_each_entry_of_a_listing_and_each_block_of_a_file_is_an_answer(tmp_path: Path) -> None:

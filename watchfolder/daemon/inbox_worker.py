@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from watchfolder.daemon.disk_usage import DiskUsage
 from watchfolder.events import event
-from watchfolder.health import Liveness
 from watchfolder.intake import Intake
 from watchfolder.names import Ignored
 from watchfolder.watcher import Watcher
@@ -30,9 +29,7 @@ class InboxWorker:
             is_left_out=lambda base: not inbox.recursive or ignored.folder(base) is not None,
             on_change=self.nudge,
         )
-        folders = [path for path in (inbox.path, inbox.outbox, inbox.quarantine, inbox.originals) if path]
-        self.disk_usage = DiskUsage(*folders)
-        self.liveness = Liveness(folders)
+        self.disk_usage = DiskUsage(*inbox.folders.values())
         self._tell = tell  # after each beat: the status may have changed
         self._wakeup = threading.Event()
         self._stop = False

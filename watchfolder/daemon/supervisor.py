@@ -148,7 +148,7 @@ class Supervisor:
             *steps.values(),
             *(name for name, each in self._workers.items() if each.health.silent_seconds(now) > _STUCK_SECONDS),
         }
-        answers = [self._workers[name].liveness.has_answered() for name in slow]  # each is asked
+        answers = [self._workers[name].health.has_answered() for name in slow]  # each is asked
         self._is_stuck = any(answers)
         return self._is_stuck
 
@@ -252,7 +252,7 @@ class Supervisor:
         oldest, closed = intake.candidates.first_waiting(), intake.candidates.out_of_reach()
         lack, fault = self._pipeline.admission.missing(intake.inbox.name), health.fault
         return InboxSnapshot(
-            is_open=health.is_open and not health.is_silent and not lack,
+            is_open=health.is_within_reach and not lack,
             fault=health.reason or lack,
             fault_code=fault.code if fault is not None else NO_V3 if lack else "",
             held=intake.held,

@@ -87,6 +87,10 @@ class Question(Generic[_T]):
         if not any(f"{folder}/".startswith(f"{each}/") for each in hung):
             self._thread.start()
 
+    @property
+    def has_answered(self) -> bool:
+        return self._answer.done()
+
     def answer(self, silent_seconds: float = ANSWER_SECONDS) -> _T:
         """Return what the question returns, or raise what it raises. Raises FolderFault when nothing answers for long.
 

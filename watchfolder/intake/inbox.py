@@ -35,7 +35,7 @@ class Intake:
         self, inbox: Inbox, claims: Claims, folders: Folders, admission: Admits, sweep_reasons: Callable[[], None]
     ) -> None:
         self.inbox = inbox
-        self.health = InboxHealth(inbox.name)
+        self.health = InboxHealth(inbox)
         self.held = ""  # why nothing is taken until a person says so
         self._claims = claims
         self._folders = folders

@@ -93,7 +93,7 @@ class Admission:
     def is_within_reach(self, inbox: str) -> bool:
         """Are its folders there, and do they answer? Else none of its orders goes on, and nobody is to wait for one."""
         runtime = self.runtimes.get(inbox)
-        return runtime is not None and runtime.health.is_open and not runtime.health.is_silent
+        return runtime is not None and runtime.health.is_within_reach
 
     def is_silent(self, inbox: str) -> bool:
         """Does one of its folders not answer? Then its steps may hang for ever."""
