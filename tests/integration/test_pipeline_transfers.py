@@ -20,7 +20,8 @@ class Transfers:
     """Orders whose transfers go on until they are let, under names of one letter and a number."""
 
     def __init__(self, size: int) -> None:
-        self.pool = TransferPool(size)
+        self.silent = set[str]()
+        self.pool = TransferPool(size, self.silent.__contains__)
         self.begun: list[str] = []
         self._ends: dict[str, threading.Event] = {}
         self._threads: list[threading.Thread] = []
@@ -43,6 +44,10 @@ class Transfers:
         thread.start()
         wait_until(lambda: self._known() >= before + files)
         self._threads.append(thread)
+
+    def set_silent(self, inbox: str, *, is_silent: bool) -> None:
+        (self.silent.add if is_silent else self.silent.discard)(inbox)
+        self.pool.wake()
 
     def end(self, *names: str) -> None:
         for name in names:
@@ -105,9 +110,9 @@ def test_workers_that_hang_on_a_silent_share_are_replaced(two: Transfers) -> Non
     two.order("dead", "d", files=9)
     two.have_begun("d0", "d1")
     two.order("photos", "a", files=3)
-    two.pool.set_silent("dead", is_silent=True)
+    two.set_silent("dead", is_silent=True)
     two.have_begun("d0", "d1", "a0", "a1")
-    two.pool.set_silent("dead", is_silent=False)  # it comes back after all: that makes no place a second time
+    two.set_silent("dead", is_silent=False)  # it comes back after all: that makes no place a second time
     two.end("d0")
     two.have_begun("d0", "d1", "a0", "a1")
     two.end("d1", "a0")
@@ -118,7 +123,7 @@ def test_a_share_called_silent_goes_on_beside_the_others_when_it_answers(two: Tr
     two.order("slow", "s", files=3)
     two.have_begun("s0", "s1")
     two.order("photos", "a", files=3)
-    two.pool.set_silent("slow", is_silent=True)
+    two.set_silent("slow", is_silent=True)
     two.end("s0")
     two.have_begun("s0", "s1", "s2", "a0", "a1")
 
@@ -133,7 +138,7 @@ def test_each_silent_share_keeps_no_more_workers_than_there_are() -> None:
     wait_until(lambda: len(transfers.begun) == 4)
     assert workers() == 4
     for inbox in inboxes[:3]:
-        transfers.pool.set_silent(inbox, is_silent=True)
+        transfers.set_silent(inbox, is_silent=True)
     wait_until(lambda: len(transfers.begun) == 16)
     wait_until(lambda: workers() <= 16)
     transfers.end_all()
@@ -170,7 +175,7 @@ def each(
     round_: Round | None = None,
     **rest: Any,  # noqa: ANN401 - as the pool takes them
 ) -> Generator[dict[int, T]]:
-    return TransferPool(size).run_all("photos", work, indexes, round_ or Round([]), **rest)
+    return TransferPool(size, lambda _inbox: False).run_all("photos", work, indexes, round_ or Round([]), **rest)
 
 
 def test_outcomes_are_given_as_they_arrive_and_the_round_has_the_failures() -> None:

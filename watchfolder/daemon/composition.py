@@ -36,7 +36,7 @@ class Composition:
         self.folders = Folders(config.state_dir, journal.instance, config.commands, config.inboxes.values())
         self.service = Service(config.api, transfers=config.transfers, stop=stop, pace=pace, counters=journal.counters)
         self.pipeline = Pipeline(config, journal, stop, wake, pushes)
-        self.transfers = TransferPool(config.transfers)
+        self.transfers = TransferPool(config.transfers, self.pipeline.admission.is_silent)
         self.delivery_index = DeliveryIndex(config.state_dir, self._wake_inboxes)
         admission = self.pipeline.admission
         scope = DedupScope(self.delivery_index, admission.inbox_of)

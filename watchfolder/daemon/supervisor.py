@@ -101,9 +101,9 @@ class Supervisor:
 
     def beat(self, now: float) -> float:
         """Start what is due; return when (monotonic seconds) the next thing will be."""
-        for name, worker in self._workers.items():
+        for worker in self._workers.values():
             if worker.health.tell_silent(now):
-                self._parts.transfers.set_silent(name, is_silent=worker.health.is_silent)
+                self._parts.transfers.wake()
         elapsed = self._clock.elapsed()
         return now + self._pipeline.beat(elapsed) - elapsed
 

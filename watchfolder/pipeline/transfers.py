@@ -77,12 +77,12 @@ class TransferPool:
     Any thread may ask, but none of the pool's own.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, is_silent: Callable[[str], bool]) -> None:
         self.size = size
+        self._is_silent = is_silent  # asked with the name of an inbox
         self._changed = threading.Condition()
         self._line: deque[_Batch[Any]] = deque()  # orders with files that wait, each once
         self._busy: Counter[str] = Counter()  # inbox → transfers under way
-        self._silent: set[str] = set()
         self._full_at = float("-inf")  # monotonic seconds: when all workers were last busy
 
     def run(self, inbox: str, work: Callable[[], _T]) -> _T:
@@ -123,12 +123,9 @@ class TransferPool:
             for outcome in self._wait_for_results(batch, None).values():
                 drop(outcome)
 
-    def set_silent(self, inbox: str, *, is_silent: bool) -> None:
-        """Record that the inbox's share does not answer, or does again."""
-        with self._changed:
-            (self._silent.add if is_silent else self._silent.discard)(inbox)
-            wanted = self.size if self._line else 0
-        self._start(wanted)
+    def wake(self) -> None:
+        """Go on with what may be begun now that one more inbox is silent, or one less."""
+        self._start(self.size if self._line else 0)
 
     def is_at_limit(self, since: float) -> bool:
         """Are all workers busy, or were they at any time since then (monotonic seconds)?"""
@@ -187,8 +184,8 @@ class TransferPool:
             return batch, index
 
     def _room(self, inbox: str = "") -> int:
-        others = sum(busy for name, busy in self._busy.items() if name not in self._silent)
-        return self.size - (self._busy[inbox] if inbox in self._silent else others)
+        others = sum(busy for name, busy in self._busy.items() if not self._is_silent(name))
+        return self.size - (self._busy[inbox] if self._is_silent(inbox) else others)
 
     def _note_limit(self) -> None:
         if self._room() <= 0:
