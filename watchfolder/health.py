@@ -17,7 +17,7 @@ from watchfolder.errors import FolderFault
 from watchfolder.events import event
 
 _FULL = frozenset({"ENOSPC", "EDQUOT"})
-_SILENT_SECONDS = 10.0  # a folder that answers no sooner is called silent
+SILENT_SECONDS = 10.0  # a folder at work that answers no sooner is called silent; a busy disk may take its time
 
 
 class InboxHealth:
@@ -97,9 +97,9 @@ class InboxHealth:
 
     def tell_silent(self, now: float) -> bool:
         """Say once that a folder does not answer, and once that it does again; return whether that has changed."""
-        was_silent, self.is_silent = self.is_silent, self.silent_seconds(now) > _SILENT_SECONDS
+        was_silent, self.is_silent = self.is_silent, self.silent_seconds(now) > SILENT_SECONDS
         if self.is_silent and not was_silent:
-            event("inbox.silent", logging.WARNING, inbox=self._inbox, seconds=_SILENT_SECONDS)
+            event("inbox.silent", logging.WARNING, inbox=self._inbox, seconds=SILENT_SECONDS)
         elif was_silent and not self.is_silent:
             event("inbox.answers", inbox=self._inbox)
         return self.is_silent is not was_silent

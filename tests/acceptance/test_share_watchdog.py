@@ -29,8 +29,8 @@ import sys
 from watchfolder.console import cli
 from watchfolder import health
 from watchfolder.daemon import supervisor
-assert health._SILENT_SECONDS < supervisor._STUCK_SECONDS  # they are still there
-health._SILENT_SECONDS, supervisor._STUCK_SECONDS = {SILENT_SECONDS}, {STUCK_SECONDS}
+assert health.SILENT_SECONDS < supervisor._STUCK_SECONDS  # they are still there
+health.SILENT_SECONDS, supervisor._STUCK_SECONDS = {SILENT_SECONDS}, {STUCK_SECONDS}
 sys.argv = ["watchfolder", *sys.argv[1:]]
 cli.main()
 """

@@ -33,7 +33,7 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decide, "LASTS_SECONDS", dict.fromkeys(decide.LASTS_SECONDS, 0.2))
     monkeypatch.setattr(decide, "QUIET_SECONDS", 0.2)
     monkeypatch.setattr(delivery, "TRY_AGAIN_SECONDS", (0.1, 0.1, 0.1))
-    monkeypatch.setattr(delivery, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(delivery, "TRY_SECONDS", 1.0)
     monkeypatch.setattr(alarms, "EVERY_SECONDS", 0.3)
     monkeypatch.setattr(alarms, "AGAIN_SECONDS", 0.3)
     monkeypatch.setattr(alarms, "LOOK_SECONDS", 0.1)
@@ -116,7 +116,7 @@ def test_everything_at_once_is_one_message_in_plain_text(daemon: Daemon) -> None
 def test_a_message_service_that_hangs_holds_up_nothing_else(
     daemon: Daemon, mood: "Receiver", caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "ANSWER_SECONDS", 60.0)
+    monkeypatch.setattr(delivery, "TRY_SECONDS", 60.0)
     with receiving(mood) as hung, receiving() as well:  # type: ignore[arg-type]  # a literal
         daemon.alarms.follow(daemon.config(hung, well))
         daemon.says(blocked="credits are used up")
@@ -141,7 +141,7 @@ def test_a_service_that_drips_is_given_up_after_a_while(daemon: Daemon) -> None:
 def test_a_service_that_is_dead_costs_a_few_tries_and_one_line(
     daemon: Daemon, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "ANSWER_SECONDS", 20.0)
+    monkeypatch.setattr(delivery, "TRY_SECONDS", 20.0)
     with receiving("refuses") as receiver:
         daemon.alarms.follow(daemon.config(receiver))
         daemon.says(blocked="credits are used up")
@@ -152,7 +152,7 @@ def test_a_service_that_is_dead_costs_a_few_tries_and_one_line(
 
 
 def test_a_message_that_arrives_after_it_was_given_up_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(delivery, "TRY_SECONDS", 0.1)
     monkeypatch.setattr(delivery, "TRY_AGAIN_SECONDS", (0.6, 0.6))
     calls, became = list[Message](), list[str]()
 
@@ -170,7 +170,7 @@ def test_a_message_that_arrives_after_it_was_given_up_is_not_sent_again(monkeypa
 
 def test_a_service_that_comes_back_gets_what_it_missed(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery, "TRY_AGAIN_SECONDS", (0.2,) * 100)
-    monkeypatch.setattr(delivery, "ANSWER_SECONDS", 20.0)
+    monkeypatch.setattr(delivery, "TRY_SECONDS", 20.0)
     with receiving("refuses") as receiver:
         daemon.alarms.follow(daemon.config(receiver))
         daemon.says(blocked="credits are used up")
@@ -183,7 +183,7 @@ def test_a_queue_for_a_hung_service_has_an_end(daemon: Daemon, monkeypatch: pyte
     monkeypatch.setattr(decide, "_MOST_AN_HOUR", 1000)
     monkeypatch.setattr(decide, "_HOLD_DOWN", timedelta())
     monkeypatch.setattr(decide, "QUIET_SECONDS", 0.001)
-    monkeypatch.setattr(delivery, "ANSWER_SECONDS", 60.0)
+    monkeypatch.setattr(delivery, "TRY_SECONDS", 60.0)
     monkeypatch.setattr(delivery, "TRY_AGAIN_SECONDS", (3600.0,))
     with receiving("hangs") as hung:
         daemon.alarms.follow(daemon.config(hung))

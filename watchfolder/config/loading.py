@@ -31,7 +31,7 @@ from watchfolder.errors import ConfigError
 from watchfolder.events import printable
 
 PLACES: Final = ("config.yaml", "/etc/watchfolder/config.yaml")
-_SILENT_SECONDS = 5.0  # a disk that sleeps wakes in that time; a dead network mount never answers
+_WAKING_SECONDS = 5.0  # a disk that sleeps answers in that time; a dead network mount never does
 
 _SECRETS = (("http", "password", find_password), ("webhook", "secret", find_webhook_secret))
 _KEY_IN_TEXT = re.compile(r"(?<![A-Za-z0-9])sk_[!-~]{6,}")
@@ -54,7 +54,7 @@ def find(explicit: str | None, environ: Mapping[str, str]) -> str:
 
 
 def load(
-    path: str, environ: Mapping[str, str], *, needs_key: bool = True, silent_seconds: float = _SILENT_SECONDS
+    path: str, environ: Mapping[str, str], *, needs_key: bool = True, silent_seconds: float = _WAKING_SECONDS
 ) -> Config:
     """Return the configuration in `path` and in the environment, or raise ConfigError with every fault there is.
 

@@ -18,7 +18,7 @@ from watchfolder.events import event
 if TYPE_CHECKING:
     from apprise import Apprise
 
-ANSWER_SECONDS = 60.0  # for one try, whatever drips in
+TRY_SECONDS = 60.0  # for one try, whatever drips in
 TRY_AGAIN_SECONDS = (30.0, 120.0, 600.0, 1800.0)  # after each try that failed; then the message is dropped
 _MOST_WAITING = 20
 _STOP_SECONDS = 1.0
@@ -171,7 +171,7 @@ class MessageQueue:
         self._attempt = attempt = Attempt(self._deliver, message)
         if self._is_stopped.is_set():  # after the one who stopped us looked for an attempt
             return False
-        attempt.over.wait(ANSWER_SECONDS)
+        attempt.over.wait(TRY_SECONDS)
         return attempt.has_arrived
 
     def _drop(self, message: Message, reason: str) -> None:

@@ -19,7 +19,7 @@ from watchfolder.snapshot import NO_V3, FileGroup, InboxSnapshot, Snapshot
 if TYPE_CHECKING:
     from watchfolder.daemon import Outcome
 
-_SILENT_SECONDS = 120.0  # the loop turns every ten seconds; a reload may take twenty
+_NO_TURN_SECONDS = 120.0  # the loop turns every ten seconds; a reload may take twenty
 NO_ANSWER: Final = "the service does not answer"
 SLOWED: Final = "the service's rate limit sets the pace"
 STILL_RUNS: Final = "watchfolder runs on with the configuration before this one; its next start would fail"
@@ -263,8 +263,8 @@ def _of_daemon(
         yield Condition(ConditionKind.NOT_RUNNING, words, f"Start it: {start.words}", start.command)
         return
     stuck = "work stands still although its folders answer" if snapshot is not None and snapshot.is_stuck else ""
-    if silent_seconds > _SILENT_SECONDS:
-        stuck = f"the main loop has not turned for more than {_SILENT_SECONDS:.0f} s"
+    if silent_seconds > _NO_TURN_SECONDS:
+        stuck = f"the main loop has not turned for more than {_NO_TURN_SECONDS:.0f} s"
     if stuck:
         restart = control(Control.RESTART, snapshot, config, is_stuck=True)
         yield Condition(ConditionKind.STUCK, f"Stuck: {stuck}", f"Restart it: {restart.words}", restart.command)

@@ -60,7 +60,7 @@ hasten(timing, ASK_FOR_V3_SECONDS=5.0, FIRST_BACKOFF_SECONDS=0.2, LONGEST_BACKOF
 hasten(timing, FIRST_ORDER_AGAIN_SECONDS=4.0, FIRST_POLL_SECONDS=0.2, REPEAT_SECONDS=0.5)
 hasten(timing, FOLDER_BACKOFF_SECONDS=0.5, RECOVERY_SPREAD_SECONDS=0.5, ASK_READS_AGAIN_SECONDS=1.0)
 hasten(loop, _TICK_SECONDS=2.0)
-hasten(conditions, _SILENT_SECONDS=20.0)
+hasten(conditions, _NO_TURN_SECONDS=20.0)
 signal.signal(signal.SIGUSR2, lambda *_: time.sleep(3600))  # of the main thread alone
 """
 """Makes the waits of the program short."""

@@ -354,7 +354,7 @@ def _a_share_answers_late(scene: Scene) -> None:
     office = scene.office
     office.stop()
     office.shares.enter_context(hung(office.folder("inbox")))
-    office.patience = "hasten(health, _SILENT_SECONDS=120.0); hasten(loop, _READY_SECONDS=0.5)"
+    office.patience = "hasten(health, SILENT_SECONDS=120.0); hasten(loop, _READY_SECONDS=0.5)"
     office.start()
 
 

@@ -22,6 +22,7 @@ from watchfolder.console.settings import notify_faults, test_key_fault
 from watchfolder.disk import Place
 from watchfolder.errors import Blocked, FolderFault, UnknownName, WatchfolderError
 from watchfolder.folders import TOKEN, Folders, has_default_originals
+from watchfolder.health import SILENT_SECONDS
 from watchfolder.journal import instance_in
 from watchfolder.report.conditions import no_webhook
 from watchfolder.report.phrases import clock
@@ -29,7 +30,6 @@ from watchfolder.services import flow_of
 
 _OWNER: Final = "check"  # signs our probes
 _EVENT_SECONDS = 3.0
-_SILENT_SECONDS = 10.0  # of a folder that has answered: a busy disk may take its time to make a probe durable
 _PACE = Pace(connect_seconds=5.0, read_seconds=10.0, total_seconds=20.0, attempts=2)
 _RELEASED = 2026  # no clock that is right shows an earlier year
 _REMEDIES = {
@@ -85,7 +85,7 @@ def accept(config: Config, name: str) -> Iterator[str]:
         raise UnknownName([f"{name} is no inbox, and {path} none of the configured folders: {names}"])
     folders = Folders(config.state_dir, _OWNER, config.commands, config.inboxes.values())
     for place in known.get(name, [path]):
-        disk.answer_of(partial(folders.accept, place), place, _SILENT_SECONDS)
+        disk.answer_of(partial(folders.accept, place), place, SILENT_SECONDS)
         yield place
 
 
@@ -207,7 +207,7 @@ def _inboxes(config: Config, folders: Folders) -> Iterator[CheckResult]:
     for name, inbox in config.inboxes.items():
         try:
             if name in asked:
-                yield from asked[name].answer(_SILENT_SECONDS)
+                yield from asked[name].answer(SILENT_SECONDS)
         except FolderFault as fault:
             yield CheckResult(f"{name}: {fault.reason}", exit_codes.CONFIG)
         reasons = dict.fromkeys(silent[path] for path in inbox.folders.values() if path in silent)
