@@ -18,7 +18,7 @@ from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.intake import Ready, dedup
 from watchfolder.order import Order, OrderFile, State, Why
-from watchfolder.pipeline import timing
+from watchfolder.pipeline import reuse, timing
 from watchfolder.quota import Allowance
 from watchfolder.sandbox import PlannedFault, Sandbox
 
@@ -552,6 +552,28 @@ def test_a_copy_that_hangs_on_another_share_holds_up_one_step_only(begin: Open, 
         assert [order.state for order in shop.orders()] == [State.MATCHED]
         shop.pipeline.runtimes["one"].health.is_silent = True
         shop.work(lambda: files_in(tmp_path / "two" / "outbox") == ["b.jpg", "c.jpg"])
+
+
+def test_a_copy_that_hangs_on_another_share_leaves_a_worker_for_the_one_order(
+    begin: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hang(*_arguments: object) -> None:
+        is_hung.set()
+        assert answers.wait(60)
+        raise FolderFault("it was away", code="EIO")
+
+    is_hung, answers = threading.Event(), threading.Event()
+    shop, _ = begin(inboxes=("one", "two"), orders_in_flight=1)
+    shop.drop("a.jpg", inbox="one/inbox")
+    shop.to_the_end()
+    monkeypatch.setattr(reuse, "_copy", hang)
+    try:
+        shop.drop("b.jpg", inbox="two/inbox")
+        shop.beat_until(is_hung.is_set)
+        shop.drop("c.jpg", OTHER, inbox="two/inbox")
+        shop.beat_until(lambda: files_in(tmp_path / "two" / "outbox") == ["c.jpg"])
+    finally:
+        answers.set()
 
 
 def test_while_one_inbox_begins_an_order_no_other_decides_what_is_new(begin: Open) -> None:

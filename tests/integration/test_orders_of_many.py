@@ -222,7 +222,7 @@ def test_workers_that_hang_on_one_share_hold_up_no_look_for_another(begin: Open,
     shop.work(lambda: len(for_list(shop.orders(), shop.orders())) == 4)  # too early: from now on one list tells of all
     runtime = shop.pipeline.runtimes["dead"]
     answers = threading.Event()
-    for _ in range(shop.config.orders_in_flight):
+    for _ in range(shop.config.orders_in_flight + 1):  # all its workers
         runtime.workers.submit(answers.wait)
     runtime.health.is_silent = True
     until = time.monotonic() + 40

@@ -75,7 +75,7 @@ def test_a_lent_original_is_none_of_the_inboxs_own_before_it_opens(begin: Open) 
     keep(shop, "a.jpg")
     find(shop, "a.jpg")
     runtime, may_ask = shop.pipeline.runtimes["found"], threading.Event()
-    for _ in range(shop.config.orders_in_flight):
+    for _ in range(shop.config.orders_in_flight + 1):  # all its workers
         runtime.workers.submit(may_ask.wait)
     for _ in range(3):  # its inbox opens later than ours
         shop.beat()

@@ -51,7 +51,8 @@ class Composition:
             )
             shared = (self.service, self.transfers, self.delivery_index, admission.inbox_of, admission)
             context = StepContext(inbox, journal, self.folders, publisher, *shared)
-            workers = ThreadPoolExecutor(config.orders_in_flight, f"step-{name}")
+            most = config.orders_in_flight + 1  # one may hang on another inbox's share: `context.read_other_inbox`
+            workers = ThreadPoolExecutor(most, f"step-{name}")
             self.pipeline.runtimes[name] = InboxRuntime(context, intake, partial(wake_inbox, name), workers)
 
     def begin(self) -> None:
