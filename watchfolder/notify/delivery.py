@@ -93,12 +93,7 @@ class Attempt:
         self.over = threading.Event()
         self.message = message
         self._deliver = deliver
-        self._thread = threading.Thread(target=self._run, name="notify-try", daemon=True)
-        self._thread.start()
-
-    @property
-    def is_under_way(self) -> bool:
-        return self._thread.is_alive()
+        threading.Thread(target=self._run, name="notify-try", daemon=True).start()
 
     def _run(self) -> None:
         try:
@@ -164,9 +159,10 @@ class MessageQueue:
         self._drop(message, why)
 
     def _try(self, message: Message) -> bool:
-        if self._attempt is not None and self._attempt.is_under_way:
+        last = self._attempt
+        if last is not None and not last.over.is_set():
             return False
-        if self._attempt is not None and self._attempt.message is message and self._attempt.has_arrived:
+        if last is not None and last.message is message and last.has_arrived:
             return True  # after we had waited for long enough
         self._attempt = attempt = Attempt(self._deliver, message)
         if self._is_stopped.is_set():  # after the one who stopped us looked for an attempt
