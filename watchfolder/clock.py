@@ -35,6 +35,11 @@ Instant = Annotated[AwareDatetime, AfterValidator(within_limit)]
 """The type of each date that is read: in files of ours that a person may have edited, and from the service."""
 
 
+def back_off(times: int, first: float, longest: float) -> float:
+    """Return how many seconds to wait after so many tries before this one: `first`, doubling up to `longest`."""
+    return min(longest, first * 2.0 ** min(times, 100))
+
+
 class Moment(BaseModel):
     """One instant by every clock, so that a later life can tell how long ago it was. Readings are of one boot."""
 

@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 from played_clock import PlayedClock
 
-from watchfolder.clock import BOOT_ID_FILE, BOOT_ID_VARIABLE, LONGEST_WAIT_SECONDS, Clock, Moment, boot_id, instant_of
+from watchfolder.clock import (
+    BOOT_ID_FILE,
+    BOOT_ID_VARIABLE,
+    LONGEST_WAIT_SECONDS,
+    Clock,
+    Moment,
+    back_off,
+    boot_id,
+    instant_of,
+)
 
 HOUR, DAY, YEAR = 3600.0, 24 * 3600.0, 365 * 24 * 3600.0
 
@@ -104,3 +113,7 @@ def test_this_machine_has_these_clocks() -> None:
     assert then.awake <= time.monotonic()
     assert another.since(then) < HOUR
     assert Moment.model_validate_json(then.model_dump_json()) == then
+
+
+def test_a_wait_doubles_up_to_the_longest() -> None:
+    assert [back_off(times, 30.0, 100.0) for times in (0, 1, 2, 10_000)] == [30.0, 60.0, 100.0, 100.0]

@@ -7,6 +7,7 @@ from enum import StrEnum
 from functools import partial
 
 from watchfolder import disk, images
+from watchfolder.clock import back_off
 from watchfolder.config import Inbox
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault
@@ -100,8 +101,7 @@ class Sighting:
 
     def try_again(self, now: float) -> float:
         """Record that it could not be moved; return when to try again: ever more rarely."""
-        shortest, longest = _HINDERED_SECONDS
-        wait = min(longest, shortest * 2.0 ** min(self.hindered, 16))
+        wait = back_off(self.hindered, *_HINDERED_SECONDS)
         self.hindered += 1
         return now + wait
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from watchfolder.clock import back_off
 from watchfolder.journal import Journal
 from watchfolder.order import Order, State
 from watchfolder.pipeline import timing
@@ -16,7 +17,6 @@ from watchfolder.pipeline.poll_schedule import PollSchedule
 
 _PLACES = {state: place for place, state in enumerate(State)}  # each state stands behind those that lead to it
 _LONGEST_SECONDS = 3600.0
-_MOST_DOUBLINGS = 20  # far behind the longest pause
 
 
 @dataclass
@@ -119,7 +119,7 @@ class Agenda:
             if is_paced or place > min(furthest, _PLACES[before.state]):
                 return 0.0
             self._reached[order.key] = furthest, repeats + 1
-        return min(timing.LONGEST_BACKOFF_SECONDS, timing.REPEAT_SECONDS * 2.0 ** min(repeats, _MOST_DOUBLINGS))
+        return back_off(repeats, timing.REPEAT_SECONDS, timing.LONGEST_BACKOFF_SECONDS)
 
     def _wait_beside(self, order: Order) -> float:
         """Return how long an order rests that asks the service for no result."""

@@ -22,11 +22,11 @@ from watchfolder.clock import Clock
 from watchfolder.errors import Blocked, OrderRetry, Retry, Scope
 from watchfolder.events import event
 from watchfolder.order import Key, Order, State
+from watchfolder.pipeline import timing
 
 _AN_OUTAGE = 3  # failures in a row, of any orders, without a success between; an order's own trouble counts once
 _TOO_MANY = 5  # orders that a service failed in a row
 _PACE = 1 / 10
-_LONGEST_SECONDS = 3600.0
 
 
 class Fault(Enum):
@@ -83,7 +83,7 @@ class _Circuit:
         return reason
 
     def wait_seconds(self, now: float) -> float:
-        return max(self.probe_seconds, min(_LONGEST_SECONDS, (now - self.since) * self.pace))
+        return timing.probe_wait(self.probe_seconds, now - self.since, self.pace)
 
     def close(self) -> bool:
         """Return whether it was open."""

@@ -12,6 +12,7 @@ from watchfolder.events import event
 from watchfolder.images import format_named
 from watchfolder.names import sent_name
 from watchfolder.order import Order, OrderFile, State, Why
+from watchfolder.pipeline import timing
 from watchfolder.pipeline.context import StepContext
 from watchfolder.pipeline.successors import under_new_key
 from watchfolder.publish.lists import LineEnd, line_name
@@ -19,7 +20,6 @@ from watchfolder.services import flow_of
 from watchfolder.services.addresses import name_in
 from watchfolder.services.link_files import Line, link_file
 
-_HELD_SECONDS = 60.0  # how soon a list that is held is looked at again
 _NO_RECIPIENT = "nobody is named as the recipient of what its addresses lead to"
 _GONE = Why(reason="The list was taken out of the work folder. The history tells of its lines.", code="GONE")
 _UNKNOWN = "What was known of the list is lost: this address may have been fetched and paid for."
@@ -91,13 +91,13 @@ def _end_without_order(line: Line) -> LineEnd:
 
 def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Order:
     if not flow_of(order).recipients_of(context.inbox, order.files[0].name):  # it was claimed when that was another
-        return context.journal.put_off(order, _HELD_SECONDS, last_error=_NO_RECIPIENT)
+        return context.journal.put_off(order, timing.LIST_HELD_SECONDS, last_error=_NO_RECIPIENT)
     free = _free_lines(context, order, waiting, context.inbox.max_files_per_order)
     if not free:  # asked first: what is reserved for this list is nobody else's
         return order
     allowance = context.admission.allowance(order.inbox, len(free), order.key)
     if allowance.reason is not None:
-        return context.journal.put_off(order, _HELD_SECONDS, last_error=allowance.reason)
+        return context.journal.put_off(order, timing.LIST_HELD_SECONDS, last_error=allowance.reason)
     lines = free[: allowance.files] if allowance.may_begin else []
     if not lines:
         return order

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import random
 import threading
 from collections.abc import Callable, Collection
 from typing import Any
@@ -126,7 +125,8 @@ class Outcomes:
             if failing > self._give_up_after_hours * 3600:
                 return self._quarantine(order, Reject(error.reason, code=BAD_SECTOR, advice=_SAVE_IT))
             facts = {"failed_at": self._clock.read(), "failing_seconds": failing}
-        self._journal.put_off(order, _next_wait(order), **facts, failures=order.failures + 1, last_error=error.reason)
+        facts |= {"failures": order.failures + 1, "last_error": error.reason}
+        self._journal.put_off(order, timing.retry_wait(order.failures), **facts)
         if order.last_error != error.reason:
             event("order.obstructed", logging.WARNING, order=order.key, inbox=order.inbox, reason=error.reason)
         return None
@@ -142,7 +142,7 @@ class Outcomes:
         if order.last_error != error.reason:
             event("order.not_ours", logging.ERROR, order=order.key, inbox=order.inbox, reason=error.reason)
         since = order.missing_since or self._clock.read()
-        wait = max(self._breaker.probe_seconds, min(self._clock.since(since) / 4, timing.LONGEST_BACKOFF_SECONDS))
+        wait = timing.probe_wait(self._breaker.probe_seconds, self._clock.since(since), share=1 / 4)
         facts = {"missing_since": since, "refused_by": context.service.fingerprint}
         self._journal.put_off(order, wait, **facts, last_error=error.reason)
 
@@ -216,8 +216,7 @@ class Outcomes:
 
     def _order_again(self, context: StepContext, order: Order, error: WatchfolderError) -> Order:
         """Order the same files under a new key, after a pause that grows."""
-        wait = timing.FIRST_ORDER_AGAIN_SECONDS * timing.ORDER_AGAIN_GROWTH**order.reordered
-        until = self._clock.read().after(_jitter(wait))
+        until = self._clock.read().after(timing.order_again_wait(order.reordered))
         _tell_wait("order.again", order, error, until, files=len(order.files))
         facts = {"reordered": order.reordered + 1, "not_before": until, "last_error": error.reason}
         return self._journal.advance(
@@ -263,7 +262,7 @@ class Outcomes:
         if failing > self._give_up_after_hours * 3600 and order.needs_service:
             reason = f"It failed for {self._give_up_after_hours:g} hours. Last: {error.reason}"
             return self._quarantine(order, Reject(reason, code=error.code))
-        wait, now = _next_wait(order), self._clock.read()
+        wait, now = timing.retry_wait(order.failures), self._clock.read()
         facts = {"failures": order.failures + 1, "failing_seconds": failing, "failed_at": now}
         self._journal.put_off(order, wait, **facts, last_error=error.reason)
         _tell_wait("order.deferred", order, error, now.after(wait), state=order.state)
@@ -273,14 +272,6 @@ class Outcomes:
 def _tell_wait(name: str, order: Order, error: WatchfolderError, until: Moment, **facts: Any) -> None:  # noqa: ANN401
     facts |= {"reason": error.reason, "code": error.code, "until": until.at.isoformat(timespec="seconds")}
     event(name, logging.WARNING, order=order.key, inbox=order.inbox, **facts)
-
-
-def _next_wait(order: Order) -> float:
-    return _jitter(min(timing.LONGEST_BACKOFF_SECONDS, timing.FIRST_BACKOFF_SECONDS * 2.0 ** min(order.failures, 10)))
-
-
-def _jitter(seconds: float) -> float:
-    return seconds * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
 
 
 def _is_to_come(order: Order, *, has_room: bool) -> bool:

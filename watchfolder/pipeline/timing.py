@@ -1,5 +1,9 @@
 """How long the pipeline waits for what. Seconds, all of them."""
 
+import random
+
+from watchfolder.clock import back_off
+
 FIRST_POLL_SECONDS = 2.0  # from confirm to the first poll, before anything has been learned
 POLL_WIDENING = 1.5
 LONGEST_POLL_SECONDS = 15.0
@@ -29,7 +33,27 @@ FOLDER_BACKOFF_SECONDS = 10.0
 RECOVERY_SPREAD_SECONDS = 10.0  # after an outage the waiting orders come back over this time, not at once
 MISSING_AGAIN_SECONDS = 600.0  # a service that does not know an order is asked once more
 WANTS_SECONDS = 60.0  # for how long an inbox that asked for room counts as waiting for it
+LIST_HELD_SECONDS = 60.0  # how soon a list of addresses that is held is looked at again
 SUSPECT_SECONDS = 30.0  # a life must have lasted so long before it tries a suspect: a random killer hits none
+
+
+def retry_wait(failures: int) -> float:
+    """Return how long an order is put off that has failed once more, after so many failures in a row."""
+    return _jitter(back_off(failures, FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS))
+
+
+def order_again_wait(reordered: int) -> float:
+    """Return how long files wait that are to be ordered again, after they were so many times."""
+    return _jitter(FIRST_ORDER_AGAIN_SECONDS * ORDER_AGAIN_GROWTH**reordered)
+
+
+def _jitter(seconds: float) -> float:
+    return seconds * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
+
+
+def probe_wait(shortest: float, age: float, share: float) -> float:
+    """Return how long what has been refused for so long is left alone: a share of that time, within limits."""
+    return max(shortest, min(LONGEST_BACKOFF_SECONDS, age * share))
 
 
 def report_wait(age: float) -> float:

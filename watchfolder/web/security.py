@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, g, make_response, request
 
+from watchfolder.clock import back_off
 from watchfolder.config.values import is_loopback
 from watchfolder.events import event
 
@@ -106,7 +107,7 @@ class WrongPasswords:
             before = self._tries.pop(address, None)
             if before is None or now - before.answered_at > _FORGIVEN_SECONDS:
                 before = _Tries(0, now)
-            wait = min(_FIRST_WAIT_SECONDS * 2 ** min(before.number, 10), _LONGEST_WAIT_SECONDS)
+            wait = back_off(before.number, _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
             answered_at = min(max(now, before.answered_at) + wait, now + _LONGEST_QUEUE_SECONDS)
             tries = _Tries(before.number + 1, answered_at)
             self._tries[address] = tries
