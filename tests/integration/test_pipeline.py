@@ -213,7 +213,7 @@ def test_an_order_that_a_worker_took_further_is_not_begun_from_an_old_page(begin
     old = shop.orders()[0] if shop.orders() else None
     shop.to_the_end()
     assert old is not None
-    shop.pipeline._start(old, shop.clock.elapsed(), is_trial=False)
+    shop.pipeline._start(old, shop.clock.elapsed())
     assert not shop.pipeline.running()
     assert_delivered_once(shop, service, "a.jpg")
     assert len(history(shop)) == 1

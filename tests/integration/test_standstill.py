@@ -236,6 +236,22 @@ def test_a_suspect_and_a_lone_picture_do_not_wait_for_each_other(begin: Open) ->
     assert shop.files("a/outbox") == ["lone.jpg"]
 
 
+def test_a_plan_names_one_suspect_at_a_time_and_none_beside_another_step(begin: Open) -> None:
+    shop, service = begin(max_files_per_order=1)
+    service.faults.add("create", "answer", times=None, status=503)
+    for number in range(3):
+        shop.drop(f"{number}.jpg", sample("jpeg", width=40, height=30, seed=number))
+    shop.work(lambda: [order.failures for order in shop.orders()] == [1, 1, 1])
+    for order, deaths in zip(shop.orders(), (0, 2, 2), strict=True):
+        shop.journal.note(order, not_before=None, deaths=deaths)
+    other, *suspects = shop.orders()
+    plan, now = shop.pipeline._agenda.plan, shop.clock.elapsed() + 40.0  # a suspect is tried once its life has lasted
+    assert plan(now, ()).ready == suspects[:1]
+    assert plan(now, {other.key}).ready == []
+    assert plan(now, {suspects[0].key}).ready == []
+    assert plan(now - 40.0, ()).ready == [other]
+
+
 # --- orders that the service never ends
 
 

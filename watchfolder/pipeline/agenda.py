@@ -1,59 +1,65 @@
 """When each order acts next: at its poll, after its wait, or after a pause that grows while it gets no further.
 
-A step, or several in a circle, is repeated only after such a pause. Instants are seconds since the boot.
+A step, or several in a circle, is repeated only after such a pause. What is due starts when the breaker, a free slot
+and the suspects let it. A suspect is an order during whose steps the process died twice: it is tried alone, so that a
+third death tells. Instants are seconds since the boot.
 """
 
+import contextlib
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from watchfolder.clock import back_off
+from watchfolder.errors import FolderFault, Scope, SlowDown
 from watchfolder.journal import Journal
 from watchfolder.order import Order, State
 from watchfolder.pipeline import timing
+from watchfolder.pipeline.admission import Admission
 from watchfolder.pipeline.breaker import Breaker
-from watchfolder.pipeline.crash_guard import is_suspect
 from watchfolder.pipeline.poll_schedule import PollSchedule
 
+_SUSPECT_DEATHS = 2
 _PLACES = {state: place for place, state in enumerate(State)}  # each state stands behind those that lead to it
 _LONGEST_SECONDS = 3600.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class Planned:
-    """What is to be done now, the most urgent first, and later."""
+    """What is to be done now, and when to plan anew."""
 
-    due: list[Order]
-    later: list[Order]
+    listed: Sequence[Order]  # one list is asked about them
+    ready: Sequence[Order]  # their steps are started, the most urgent first
     next_at: float
 
 
 class Agenda:
     """Any thread may ask. What orders have reached is in memory only: after a restart the pauses are short again."""
 
-    def __init__(
-        self, journal: Journal, polls: PollSchedule, breaker: Breaker, is_within_reach: Callable[[str], bool]
-    ) -> None:
+    def __init__(self, journal: Journal, polls: PollSchedule, breaker: Breaker, admission: Admission) -> None:
         self._journal = journal
         self._clock = journal.clock
         self._polls = polls
         self._breaker = breaker
-        self._is_within_reach = is_within_reach  # asked with the name of an inbox
+        self._admission = admission
         self._began = self._clock.elapsed()
         self._guard = threading.Lock()
         self._reached: dict[str, tuple[int, int]] = {}  # key → furthest place, steps repeated since
 
     def plan(self, now: float, running: Collection[str]) -> Planned:
-        """Return which orders are due of those that are not `running`, which come later, and when the next one does."""
-        plan = Planned([], [], now + _LONGEST_SECONDS)
+        """Return what may start now of the orders that are not `running`, and when the next one may."""
+        due, later, next_at = list[Order](), list[Order](), now + _LONGEST_SECONDS
         for order in sorted(self._journal.orders(), key=_sort_key):
             at = self._due_at(order, now) if order.key not in running else None
             if at is not None and at <= now:
-                plan.due.append(order)
+                due.append(order)
             elif at is not None:
-                plan.later.append(order)
-                plan.next_at = min(plan.next_at, at)
-        return plan
+                later.append(order)
+                next_at = min(next_at, at)
+        listed = self._listed(due, later)
+        busy = {*running, *(order.key for order in listed)}
+        able = self._may_start((order for order in due if order.key not in busy), now)
+        return Planned(listed, self._in_turn(able, busy), min(next_at, max(now + 1.0, self._breaker.next_probe())))
 
     def may_move(self, order: Order) -> bool:
         """Can it move before its `not_before`, and before the breaker closes?"""
@@ -80,15 +86,28 @@ class Agenda:
             self._polls.put_off(before.key, pause)
         return after is not None and not pause
 
+    def put_off(self, key: str, error: Exception) -> None:
+        """Let the order's next step wait after a fault that does not count against it."""
+        match error:
+            case FolderFault():
+                seconds = timing.FOLDER_BACKOFF_SECONDS
+            case SlowDown():
+                seconds = error.retry_after_seconds or timing.FIRST_POLL_SECONDS
+            case _:
+                seconds = timing.FIRST_BACKOFF_SECONDS
+        self._polls.put_off(key, seconds)
+
+    # --- what is due, and may it start?
+
     def _due_at(self, order: Order, now: float) -> float | None:
         """Return when its next step is due; None where there is none, or none that may begin."""
-        if order.state is State.CLAIMING or not self._is_within_reach(order.inbox):
+        if order.state is State.CLAIMING or not self._admission.is_within_reach(order.inbox):
             return None
         is_parked = order.state is State.QUARANTINED and order.is_resumable and not order.is_of_many
         if is_parked and not self._journal.needs_record(order):
             return None
         at = self._polls.due_at(order)
-        if is_suspect(order):
+        if _is_suspect(order):
             at = max(at, self._began + timing.SUSPECT_SECONDS)
         if order.not_before is not None and not self._is_service_back(order, now):
             at = max(at, order.not_before.elapsed)
@@ -103,6 +122,42 @@ class Agenda:
             return False
         spread = int(order.key[:4], 16) / 0xFFFF * timing.RECOVERY_SPREAD_SECONDS
         return recovered_at > 0 and now >= recovered_at + spread
+
+    def _listed(self, due: Collection[Order], later: Collection[Order]) -> Sequence[Order]:
+        """Return the orders that one list is asked about, if that is cheaper than to ask about each."""
+        refusal = self._breaker.refusal
+        if refusal is not None and refusal.scope is Scope.EVERYTHING:
+            return []
+        return self._polls.for_list(due, [*due, *later])
+
+    def _may_start(self, due: Iterable[Order], now: float) -> list[Order]:
+        """Return those that the breaker lets begin, and a slot: a split makes more orders than may be created."""
+        able, slots = list[Order](), self._admission.room()
+        for order in due:
+            takes_slot = order.state is State.CLAIMED and not self._breaker.is_in_doubt(order)  # else one at a time
+            if not self._breaker.has_to_wait(order, now) and (slots > 0 or not takes_slot):
+                able.append(order)
+                slots -= takes_slot
+        return able
+
+    def _in_turn(self, able: list[Order], busy: Collection[str]) -> list[Order]:
+        """Return those whose turn it is: a suspect that is able to begin is tried with nothing `busy` beside it.
+
+        Except for what hangs on a share. That is excused, as is a suspect that hangs: a death that comes now says
+        nothing of it.
+        """
+        under_way = list(filter(None, map(self._journal.get, busy)))
+        hung = [order for order in under_way if self._admission.is_silent(order.inbox)]
+        if any(map(_is_suspect, (*able, *under_way))):
+            for order in hung:
+                with contextlib.suppress(FolderFault):  # at worst one death too many is counted
+                    self._journal.clear_running(order.key)
+        beside = [order for order in under_way if order not in hung]
+        if not any(map(_is_suspect, (*able, *beside))):
+            return able
+        return [] if beside else list(filter(_is_suspect, able))[:1]
+
+    # --- pauses
 
     def _wait_after(self, before: Order) -> float:
         """Record where a step has left its order; return for how long that rests, unless something else says so."""
@@ -127,6 +182,10 @@ class Agenda:
             asked = [each.asked_at for each in order.enclosures if each.asked_at is not None]
             return timing.report_wait(max(map(self._clock.since, asked), default=0.0))
         return timing.FIRST_POLL_SECONDS if order.traits.waits_for_others else 0.0
+
+
+def _is_suspect(order: Order) -> bool:
+    return order.deaths >= _SUSPECT_DEATHS
 
 
 def _sort_key(order: Order) -> tuple[int, int]:

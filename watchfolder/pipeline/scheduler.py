@@ -3,21 +3,20 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from watchfolder.api import Service
 from watchfolder.config import Config
-from watchfolder.errors import FolderFault, OrderRetry, Resync, Scope, SlowDown, Throttled, WatchfolderError
+from watchfolder.errors import FolderFault, OrderRetry, Resync, SlowDown, Throttled, WatchfolderError
 from watchfolder.events import event
 from watchfolder.journal import Journal
 from watchfolder.order import Order, State
 from watchfolder.pipeline import timing
 from watchfolder.pipeline.admission import Admission
-from watchfolder.pipeline.agenda import Agenda, Planned
+from watchfolder.pipeline.agenda import Agenda
 from watchfolder.pipeline.breaker import Breaker, Permit
 from watchfolder.pipeline.context import Door, InboxRuntime, StepContext
-from watchfolder.pipeline.crash_guard import Suspects
 from watchfolder.pipeline.outcomes import Outcomes
 from watchfolder.pipeline.poll import poll_after, poll_on_a_push
 from watchfolder.pipeline.poll_schedule import PollSchedule
@@ -49,8 +48,7 @@ class Pipeline:
         self._polls = PollSchedule(self._clock, is_pushed_to=bool(config.webhook.secret.get_secret_value()))
         self.admission = Admission(config, journal, self.breaker, self._running, stop)
         self.runtimes = self.admission.runtimes
-        self._agenda = Agenda(journal, self._polls, self.breaker, self.admission.is_within_reach)
-        self._suspects = Suspects(journal, self.admission.is_silent)
+        self._agenda = Agenda(journal, self._polls, self.breaker, self.admission)
         self._outcomes = Outcomes(config.give_up_after_hours, journal, self.breaker, self.admission.room, stop)
         self._outcomes.try_at_once(config.api.fingerprint)
 
@@ -76,17 +74,16 @@ class Pipeline:
     # --- the beat
 
     def beat(self, now: float) -> float:
-        """Start every step that is due; return when the next one will be. Instants are seconds since the boot."""
+        """Start what may start now; return when the next beat is due. Instants are seconds since the boot."""
         self._take_pushes()
         with self._guard:
             running = set(self._running)
         plan = self._agenda.plan(now, running)
-        able = self._may_start(plan.due, now)
-        is_trial = self._suspects.begin_turn(able, running)
-        self._ask_list(plan)
-        for order in able:
-            self._start(order, now, is_trial=is_trial)
-        return min(plan.next_at, max(now + 1.0, self.breaker.next_probe()))
+        if plan.listed and not self._stop.is_set():
+            self._ask_list(plan.listed)
+        for order in plan.ready:
+            self._start(order, now)
+        return plan.next_at
 
     def wait_for_end(self, deadline: float) -> bool:
         """Wait until every step under way has ended; False when the deadline (monotonic) came first."""
@@ -106,18 +103,6 @@ class Pipeline:
         self.breaker.try_again()
         self._wake()
 
-    def _may_start(self, due: Iterable[Order], now: float) -> list[Order]:
-        """Return those that may begin. A split makes more orders at once than may be created."""
-        able, slots = list[Order](), self.admission.room()
-        for order in due:
-            takes_slot = order.state is State.CLAIMED and not self.breaker.is_in_doubt(order)  # else one at a time
-            if not self.breaker.has_to_wait(order, now) and (slots > 0 or not takes_slot):
-                able.append(order)
-                slots -= takes_slot
-        return able
-
-    # --- when
-
     def _take_pushes(self) -> None:
         """Let each order that the service has spoken of be polled.
 
@@ -131,16 +116,12 @@ class Pipeline:
 
     # --- running
 
-    def _ask_list(self, plan: Planned) -> None:
-        """Ask one list for several orders, if that is cheaper."""
-        refusal = self.breaker.refusal
-        if self._stop.is_set() or (refusal is not None and refusal.scope is Scope.EVERYTHING):
-            return
-        if orders := self._polls.for_list(plan.due, [*plan.due, *plan.later]):
-            with self._guard:
-                self._running.update({order.key: self._clock.awake() for order in orders})
-            service = self.runtimes[orders[0].inbox].context.service  # the same for all
-            threading.Thread(target=self._poll_list, args=(service, orders), name="list", daemon=True).start()
+    def _ask_list(self, orders: Sequence[Order]) -> None:
+        """Ask one list about several orders."""
+        with self._guard:
+            self._running.update({order.key: self._clock.awake() for order in orders})
+        service = self.runtimes[orders[0].inbox].context.service  # the same for all
+        threading.Thread(target=self._poll_list, args=(service, orders), name="list", daemon=True).start()
 
     def _poll_list(self, service: Service, orders: Sequence[Order]) -> None:
         try:
@@ -157,13 +138,10 @@ class Pipeline:
                     self._running.pop(order.key, None)
             self._wake()
 
-    def _start(self, order: Order, now: float, *, is_trial: bool) -> None:
-        """Start the order's step, if it may begin."""
+    def _start(self, order: Order, now: float) -> None:
+        """Start the order's step, unless it has gone further since we were told of it, or the breaker has opened."""
         with self._guard:
-            if self._stop.is_set() or self._suspects.has_to_wait(order, self._running, is_trial=is_trial):
-                return
-            is_old = self._journal.get(order.key) is not order  # a worker has taken it further since we were told of it
-            if is_old or order.key in self._running:  # its list is asked
+            if self._stop.is_set() or self._journal.get(order.key) is not order:
                 return
             if (permit := self.breaker.may_begin(order, now)) is None:
                 return
@@ -188,10 +166,10 @@ class Pipeline:
                 runtime.context.forget(key)
         except FolderFault as fault:  # the state directory itself
             runtime.health.report(fault, order.size)
-            self._polls.put_off(key, timing.FOLDER_BACKOFF_SECONDS)
-        except Exception:  # noqa: BLE001 - nothing may end a worker silently
+            self._agenda.put_off(key, fault)
+        except Exception as error:  # noqa: BLE001 - nothing may end a worker silently
             event("order.step_broke", logging.ERROR, trace=True, order=key, inbox=order.inbox)
-            self._polls.put_off(key, timing.FIRST_BACKOFF_SECONDS)
+            self._agenda.put_off(key, error)
         finally:
             self._end_work(runtime, key)
 
@@ -258,12 +236,10 @@ class Pipeline:
         """Record a failed step; return the order when it goes on at once."""
         if isinstance(error, FolderFault) and runtime.context.is_of_the_inbox(order, error):
             runtime.health.report(error, order.size)
-            self._polls.put_off(order.key, timing.FOLDER_BACKOFF_SECONDS)
-            return None
-        if isinstance(error, SlowDown):
-            self._polls.put_off(order.key, error.retry_after_seconds or timing.FIRST_POLL_SECONDS)
-            return None
-        return self._go_on(order, self._outcomes.handle(runtime.context, self._journal.newest(order), error))
+        elif not isinstance(error, SlowDown):
+            return self._go_on(order, self._outcomes.handle(runtime.context, self._journal.newest(order), error))
+        self._agenda.put_off(order.key, error)
+        return None
 
     def _go_on(self, before: Order, after: Order | None) -> Order | None:
         """Return the order when its next step may follow at once; else note when it is visited next."""
