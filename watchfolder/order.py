@@ -337,7 +337,7 @@ class Order(Record):
     failures: int = 0  # in a row; sets the backoff
     failing_seconds: LostSeconds = 0.0  # time lost to failures while service and folders were otherwise usable
     failed_at: Moment | None = None
-    not_before: Moment | None = None
+    not_before: Moment | None = None  # since it failed or was held where it is; that may have come
     last_error: str = ""  # the last failure's reason
     is_delayed: bool = False  # the service could not finish it by itself: people there see to it
     is_overdue: bool = False  # the service takes very long over it, as was told

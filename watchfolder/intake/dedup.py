@@ -310,7 +310,7 @@ class Dedup:
 
 def _is_hash_due(order: Order) -> bool:
     """Will its uploads soon tell what its bytes are?"""
-    return order.traits.is_unread and not order.failures and not order.last_error
+    return order.traits.is_unread and order.not_before is None
 
 
 def _mark(file: Ready | OrderFile) -> str | int:

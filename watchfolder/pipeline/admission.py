@@ -230,7 +230,7 @@ class Admission:
 
 def _may_be_created(order: Order) -> bool:
     """Is nothing in its way? One that failed waits, and so does one during whose step the process died."""
-    return order.state is State.CLAIMED and not order.last_error and not order.deaths
+    return order.state is State.CLAIMED and order.not_before is None and not order.deaths
 
 
 def _is_held_up(order: Order) -> bool:

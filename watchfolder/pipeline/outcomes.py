@@ -276,7 +276,7 @@ def _tell_wait(name: str, order: Order, error: WatchfolderError, until: Moment, 
 
 def _is_to_come(order: Order, *, has_room: bool) -> bool:
     """Is the service at work on it, or will it be, at once or after a failure? A file in the way may be so for ever."""
-    may_be_created = order.state is State.CLAIMED and (not order.last_error or order.failed_at is not None)
+    may_be_created = order.state is State.CLAIMED and (order.not_before is None or order.failed_at is not None)
     return order.traits.is_at_service or (has_room and may_be_created)
 
 
