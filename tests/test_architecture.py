@@ -319,6 +319,9 @@ def decisions_by_words(module: Module) -> Iterator[str]:
                 sides = [whole, *args]
             case ast.Match(subject=subject, cases=cases):
                 sides = [subject, *(each.value for case in cases for each in ast.walk(case.pattern) if _is_value(each))]
+            case ast.UnaryOp(op=ast.Not(), operand=ast.Attribute(attr="last_error")):
+                yield f"line {node.lineno}: {ast.unparse(node)}"
+                continue
             case _:
                 continue
         if any(_is_for_people(one) and _says_words(other, written) for one, other in permutations(sides, 2)):
@@ -583,6 +586,7 @@ def room_of(name: str, rooms: set[str]) -> str:
             "a, b = 'it is late', 1\no.last_error != a",
             "line 2: o.last_error != a",
         ),
+        (decisions_by_words, "work", "if a and not o.last_error: b", "line 1: not o.last_error"),
         (decisions_by_words, "work", "'full' in str(error)", "line 1: 'full' in str(error)"),
         (decisions_by_words, "work", "e.reason.startswith('it')", "line 1: e.reason.startswith('it')"),
         (decisions_by_words, "work", "match e.reason:\n  case 'it is': a", "line 1: match e.reason:"),
