@@ -249,7 +249,7 @@ def test_the_example_names_every_field_and_shows_the_defaults(monkeypatch: pytes
     assert photos == defaults
     api = ApiSection(key=shown.api.key, key_origin="environment")
     assert shown == Config(api=api, inboxes={"photos": defaults}, source=shown.source, commands=shown.commands)
-    tree, _ = read(str(EXAMPLE))
+    tree = read(str(EXAMPLE), [])
     _in_tree(tree, Config)
     _in_tree(tree["api"], ApiSection)
     _in_tree(tree["http"], HttpSection)

@@ -6,10 +6,11 @@ from itertools import pairwise
 import pytest
 from made_orders import made_order
 
-from watchfolder.config.sections import SERVICES, VERDICTS_OF_SERVICES
+from watchfolder.config import VERDICTS
+from watchfolder.config.sections import SERVICES
 from watchfolder.order import Finding, OrderFile
-from watchfolder.services import FLOWS, Flow, Stage, named, watermark_extract
-from watchfolder.services.ai_detection import AI_DETECTION, VERDICTS, read_finding
+from watchfolder.services import FLOWS, Flow, Stage, named, words_of
+from watchfolder.services.ai_detection import AI_DETECTION, read_finding
 from watchfolder.services.anti_ai import ANTI_AI
 
 KEY = "6f1f0a53-5ad3-4d0e-9a53-0f5b7c7a2f11"
@@ -114,9 +115,9 @@ def test_what_is_no_verdict_is_none(shown: dict[str, object]) -> None:
 
 def test_a_probability_without_its_word_is_told_by_the_documented_bounds() -> None:
     words = [read_finding({"probability": number / 100}) for number in range(101)]
-    found = [word.verdict for word in words if word]
-    assert [found.index(verdict) for verdict in VERDICTS] == [0, 25, 50, 75]
-    assert all(VERDICTS.index(before) <= VERDICTS.index(after) for before, after in pairwise(found))
+    found, verdicts = [word.verdict for word in words if word], VERDICTS["ai-detection"]
+    assert [found.index(verdict) for verdict in verdicts] == [0, 25, 50, 75]
+    assert all(verdicts.index(before) <= verdicts.index(after) for before, after in pairwise(found))
 
 
 @pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
@@ -127,5 +128,8 @@ def test_what_has_only_addresses_is_charged_with_its_create(flow: Flow) -> None:
     assert flow.paid_at(order.having(files=(fetched, sent))) is flow.charged_at
 
 
-def test_the_configuration_has_the_verdicts_that_there_are() -> None:
-    assert VERDICTS_OF_SERVICES == {"ai-detection": VERDICTS, "watermark-extract": watermark_extract.VERDICTS}
+def test_each_verdict_that_can_be_configured_has_words_of_its_own() -> None:
+    assert VERDICTS.keys() == {flow.name for flow in FLOWS.values() if flow.findings}
+    for service, verdicts in VERDICTS.items():
+        words = {words_of(service, Finding(verdict=verdict)) for verdict in verdicts}
+        assert len(words - set(verdicts)) == len(verdicts)

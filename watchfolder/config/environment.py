@@ -37,13 +37,12 @@ def names_inbox(environ: Mapping[str, str]) -> bool:
     return any(re.fullmatch(f"{PREFIX}INBOXES__.+__PATH(_FILE)?", name) for name in ours_in(environ))
 
 
-def add_to(tree: dict[str, Any], environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Put the settings of the environment into `tree`.
+def add_to(tree: dict[str, Any], environ: Mapping[str, str], faults: list[str]) -> dict[str, str]:
+    """Put the settings of the environment into `tree`; return the path of each with the variable that it came from.
 
-    Returns the path of each with the variable that it came from, and a fault for each variable that is no setting.
+    Adds a fault for each variable that is no setting.
     """
     origins: dict[str, str] = {}
-    faults: list[str] = []
     for name, text in ours_in(environ).items():
         parts = [part.lower() for part in name.removeprefix(PREFIX).split("__")]
         try:
@@ -56,7 +55,7 @@ def add_to(tree: dict[str, Any], environ: Mapping[str, str]) -> tuple[dict[str, 
             faults.append(f"${name}: {error.reason}")
         else:
             origins[".".join(path)] = f"${name}"
-    return origins, faults
+    return origins
 
 
 def _follow(parts: list[str], tree: Mapping[str, Any]) -> tuple[list[str], FieldInfo, bool]:

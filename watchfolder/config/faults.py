@@ -1,7 +1,7 @@
 """What is wrong with the values, in plain words: unknown keys, and what the sections refuse."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -31,30 +31,28 @@ _WORDS: Mapping[str, str] = {
 }
 
 
-def drop_unknown(tree: dict[str, Any]) -> list[str]:
-    """Remove what no section knows from `tree`, and return a fault for each. Then name each inbox.
+def keep_known(section: Mapping[str, Any], model: type[Section], faults: list[str], where: str = "") -> dict[str, Any]:
+    """Return what `model` knows of a section, with its defaults and those of the sections in it.
 
-    A section that is not there becomes an empty one.
+    Adds a fault for each key that is not known. What is no section is kept, for the validation to refuse.
     """
-    tree |= {name: {} for name in ("api", "http", "webhook") if tree.get(name) is None}
-    faults = list(_drop_within(tree, Config, ""))
-    inboxes = tree["inboxes"] if isinstance(tree.get("inboxes"), dict) else {}
-    for name, inbox in list(inboxes.items()):
-        if inbox is None or isinstance(inbox, dict):
-            inboxes[name] = found = dict(inbox or {})  # a copy: two may share an anchor
-            faults += _drop_within(found, Inbox, f"inboxes.{name}.")
-            found["name"] = name
-    return faults
-
-
-def _drop_within(section: dict[str, Any], model: type[Section], where: str) -> Iterator[str]:
-    for key in [key for key in section if key not in model.key_names()]:
-        del section[key]
-        yield f"{where}{key}: {advice(str(key), model)}"
+    names = model.key_names()
+    faults += (f"{where}{key}: {advice(key, model)}" for key in section if key not in names)
+    known = model.add_default({key: section[key] for key in section if key in names})
     for key, inner in model.sections().items():
-        if inner is not Inbox and isinstance(section.get(key), dict):
-            section[key] = dict(section[key])  # as above
-            yield from _drop_within(section[key], inner, f"{where}{key}.")
+        if not isinstance(found := known.get(key), dict):
+            continue
+        if inner is Inbox:
+            known[key] = {name: _named(name, inbox, faults) for name, inbox in found.items()}
+        else:
+            known[key] = keep_known(found, inner, faults, f"{where}{key}.")
+    return known
+
+
+def _named(name: str, inbox: object, faults: list[str]) -> object:
+    if inbox is not None and not isinstance(inbox, dict):
+        return inbox
+    return keep_known(inbox or {}, Inbox, faults, f"inboxes.{name}.") | {"name": name}
 
 
 def advice(key: str, model: type[Section]) -> str:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from watchfolder import disk
 from watchfolder.config.reading import inbox_sections
-from watchfolder.config.sections import Config, Inbox
+from watchfolder.config.sections import Config
 from watchfolder.config.values import as_path
 
 _SHAREABLE = {"outbox", "quarantine", "originals"}  # several inboxes may use one
@@ -28,10 +28,9 @@ def folder_faults(tree: Mapping[str, Any], silent_seconds: float) -> list[str]:
 
     A folder that does not answer for `silent_seconds` counts as where it is written.
     """
-    named = [("", "state_dir", tree.get("state_dir") or Config.model_fields["state_dir"].default)]
+    named = [("", "state_dir", tree.get("state_dir", Config.model_fields["state_dir"].default))]
     for name, section in inbox_sections(tree):
-        values = Inbox.add_default(section)
-        named += [(name, role, values.get(role)) for role in ("path", "outbox", "quarantine", "originals", "work")]
+        named += [(name, role, section.get(role)) for role in ("path", "outbox", "quarantine", "originals", "work")]
     paths = [(name, role, path) for name, role, value in named if (path := as_path(value))]
     real = disk.follow_links({path for *_, path in paths}, silent_seconds)
     folders = [_Folder(name, role, path, real[path]) for name, role, path in paths]

@@ -25,7 +25,8 @@ _ENGINES_SECRETS = "/run/secrets/"
 
 def find_key(environ: Mapping[str, str], key_file: object, commands: CommandLine) -> tuple[str, KeyOrigin]:
     """Return the key, and where it came from. `key_file` is the configured value, still unchecked, or None."""
-    if credential := _key_of_unit(environ):
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    if folder and os.path.lexists(credential := os.path.join(folder, CREDENTIAL)):
         origin = f"the systemd credential {CREDENTIAL}"
         return require_key(_read(credential, origin, commands), origin), "credential"
     if variable := environ.get(VARIABLE, "").strip():
@@ -34,10 +35,12 @@ def find_key(environ: Mapping[str, str], key_file: object, commands: CommandLine
     if key_file is None and not os.path.lexists(path):
         places = f"into {path}, into ${VARIABLE}, or into the systemd credential {CREDENTIAL}"
         raise ConfigError(f"api.key_file: there is no key: put it {places}")
-    key = _read(path, "api.key_file", commands) if path else ""
-    if path and not key:
+    if not path:  # the validation refuses it
+        return "", "file"
+    key = _read(path, "api.key_file", commands)
+    if not key:
         raise ConfigError(f"api.key_file: {path} is empty: put your API key into it")
-    return require_key(key, "api.key_file") if path else "", "file"
+    return require_key(key, "api.key_file"), "file"
 
 
 def refuse_public(key_file: object, commands: CommandLine) -> None:
@@ -96,12 +99,6 @@ def _secret(path: str, origin: str, commands: CommandLine) -> str:
     secret = _read(path, origin, commands)
     _refuse_mode(path, origin, stat.S_IRWXG | stat.S_IRWXO, "chmod 600", commands)
     return secret
-
-
-def _key_of_unit(environ: Mapping[str, str]) -> str | None:
-    directory = environ.get("CREDENTIALS_DIRECTORY")
-    path = os.path.join(directory, CREDENTIAL) if directory else ""
-    return path if os.path.lexists(path) else None
 
 
 def _read(path: str, origin: str, commands: CommandLine) -> str:

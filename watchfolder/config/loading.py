@@ -10,18 +10,17 @@ from pydantic import SecretStr, ValidationError
 
 from watchfolder.command_line import CommandLine
 from watchfolder.config import environment
-from watchfolder.config.faults import configuration_of, drop_unknown
+from watchfolder.config.faults import configuration_of, keep_known
 from watchfolder.config.folders import folder_faults
 from watchfolder.config.installed_unit import command_line
 from watchfolder.config.key import find_key, find_password, find_webhook_secret, refuse_public
 from watchfolder.config.reading import inbox_sections, read
 from watchfolder.config.sections import (
-    DEFAULT_SERVICE,
     DELETE,
     KEEPS_ORIGINALS,
     OF_SERVICES,
     SERVICES,
-    VERDICTS_OF_SERVICES,
+    VERDICTS,
     ApiSection,
     Config,
     HttpSection,
@@ -66,20 +65,14 @@ def load(
     origins: dict[str, str] = {}
     commands = command_line(source, environ, is_found=_is_found(source, environ))
     with _add_faults_to(faults):
-        tree, doubled_keys = read(source)
-        origins, no_settings = environment.add_to(tree, environ)
-        faults += no_settings + doubled_keys + drop_unknown(tree)
-        if isinstance(tree["api"], dict):
-            tree["api"]["key"] = ""
-            faults += _take_key(tree["api"], environ, commands) if needs_key else []
-        for section, key, find_secret in _SECRETS if needs_key else ():
-            with _add_faults_to(faults):
-                if isinstance(values := tree[section], dict):
-                    values[key] = find_secret(values.get(f"{key}_file"), commands)
+        tree = read(source, faults)
+        origins = environment.add_to(tree, environ, faults)
+        tree = {"api": {}, **keep_known(tree, Config, faults)}
+        if needs_key:
+            _add_secrets(tree, environ, commands, faults)
         faults += [*_originals_to_keep(tree), *_of_other_service(tree), *_missing_originals(tree)]
         faults += folder_faults(tree, silent_seconds)
-        beside = {"source": source, "from_environment": origins, "commands": commands}
-        config = configuration_of(tree | beside)
+        config = configuration_of(tree | {"source": source, "from_environment": origins, "commands": commands})
         if not faults:
             return config
     told = (_KEY_IN_TEXT.sub("sk_…", printable(_with_origin(fault, origins))) for fault in faults)
@@ -103,31 +96,34 @@ def state_folder_in(path: str, environ: Mapping[str, str]) -> str:
 def page_in(path: str, environ: Mapping[str, str]) -> HttpSection:
     """Return where the page is served as far as a configuration says it, whatever else is wrong with that."""
     http = _read_in_part(path, environ).get("http")
-    known = {key: http[key] for key in HttpSection.key_names() & http.keys()} if isinstance(http, dict) else {}
     with contextlib.suppress(ConfigError, ValidationError):
-        return HttpSection(**known, password=SecretStr(find_password(known.get("password_file"), CommandLine())))
+        if isinstance(http, dict):
+            return HttpSection(**http, password=SecretStr(find_password(http.get("password_file"), CommandLine())))
     return HttpSection()
 
 
 def _read_in_part(path: str, environ: Mapping[str, str]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     with contextlib.suppress(ConfigError):
-        tree, _ = read(path)
-    environment.add_to(tree, environ)
-    return tree
+        tree = read(path, [])
+    environment.add_to(tree, environ, [])
+    return keep_known(tree, Config, [])
 
 
-def _take_key(api: dict[str, Any], environ: Mapping[str, str], commands: CommandLine) -> list[str]:
-    """Put the key into `api`; return what is wrong with the files that it names."""
-    faults: list[str] = []
-    with _add_faults_to(faults):
-        refuse_public(api.get("key_file"), commands)
-    with _add_faults_to(faults):
-        api["key"], api["key_origin"] = find_key(environ, api.get("key_file"), commands)
-    path = str(api.get("ca_file"))
-    if path.startswith("/") and not (os.access(path, os.R_OK) and (os.path.isfile(path) or os.path.isdir(path))):
-        faults.append("api.ca_file: there is no such file, or it cannot be read")
-    return faults
+def _add_secrets(tree: Mapping[str, Any], environ: Mapping[str, str], commands: CommandLine, faults: list[str]) -> None:
+    """Put the secrets into the sections that name their files."""
+    if isinstance(api := tree["api"], dict):
+        with _add_faults_to(faults):
+            refuse_public(api.get("key_file"), commands)
+        with _add_faults_to(faults):
+            api["key"], api["key_origin"] = find_key(environ, api.get("key_file"), commands)
+        path = str(api.get("ca_file"))
+        if path.startswith("/") and not (os.access(path, os.R_OK) and (os.path.isfile(path) or os.path.isdir(path))):
+            faults.append("api.ca_file: there is no such file, or it cannot be read")
+    for section, key, find_secret in _SECRETS:
+        with _add_faults_to(faults):
+            if isinstance(values := tree.get(section), dict):
+                values[key] = find_secret(values.get(f"{key}_file"), commands)
 
 
 @contextlib.contextmanager
@@ -146,13 +142,13 @@ def _with_origin(fault: str, origins: Mapping[str, str]) -> str:
 def _of_other_service(tree: Mapping[str, Any]) -> Iterator[str]:
     """Find keys, and words of keys, that the inbox's service does not have."""
     for name, section in inbox_sections(tree):
-        service = section.get("service") or DEFAULT_SERVICE
+        service = section["service"]
         if service not in SERVICES:
             continue
         for key, of in OF_SERVICES.items():
             if fault := of.fault(service, section.get(key), Inbox.model_fields[key].default):
                 yield f"inboxes.{name}.{key}: {fault}"
-        wanted, verdicts = section.get("notify_verdicts"), VERDICTS_OF_SERVICES.get(service, ())
+        wanted, verdicts = section.get("notify_verdicts"), VERDICTS.get(service, ())
         for verdict in wanted if verdicts and isinstance(wanted, list) else ():
             if verdict not in verdicts:
                 yield f"inboxes.{name}.notify_verdicts: {verdict} is none; {service} has {', '.join(verdicts)}"
@@ -160,7 +156,7 @@ def _of_other_service(tree: Mapping[str, Any]) -> Iterator[str]:
 
 def _missing_originals(tree: Mapping[str, Any]) -> Iterator[str]:
     """Find originals that are looked for where there are none."""
-    services = {name: section.get("service") or DEFAULT_SERVICE for name, section in inbox_sections(tree)}
+    services = {name: section["service"] for name, section in inbox_sections(tree)}
     for name, section in inbox_sections(tree):
         wanted = section.get("originals_from")
         if isinstance(wanted, str) and services.get(wanted) != KEEPS_ORIGINALS:

@@ -16,8 +16,8 @@ _MERGE = "tag:yaml.org,2002:merge"
 _TEXT = "tag:yaml.org,2002:str"
 
 
-def read(path: str) -> tuple[dict[str, Any], list[str]]:
-    """Return what `path` holds, and a fault for each key that is there twice.
+def read(path: str, faults: list[str]) -> dict[str, Any]:
+    """Return what `path` holds, and add a fault for each key that is there twice.
 
     Without a path there is no file: all of it is blank.
     """
@@ -33,7 +33,8 @@ def read(path: str) -> tuple[dict[str, Any], list[str]]:
     tree = {} if tree is None else tree
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: must hold sections such as api: and inboxes:")
-    return tree, [f"{path}, {fault}" for fault in loader.faults]
+    faults += (f"{path}, {fault}" for fault in loader.faults)
+    return tree
 
 
 def read_word(text: str) -> object:

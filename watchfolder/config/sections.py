@@ -30,7 +30,7 @@ DELETE: Final = "delete"
 KeyOrigin = Literal["credential", "environment", "file"]
 WORK_FOLDER: Final = ".watchfolder"
 
-
+Strength = Literal["low", "standard", "high"]
 OnFailure = Literal["split", "single"]
 ServiceName = Literal["anti-ai", "watermark-embed", "watermark-extract", "ai-detection"]
 ReportLocale = Literal["en-US", "ja-JP", "ko-KR"]
@@ -38,11 +38,11 @@ SERVICES: Final = get_args(ServiceName)
 DEFAULT_SERVICE: Final = "anti-ai"
 KEEPS_ORIGINALS: Final = "watermark-embed"
 """The service of an inbox whose originals another one may borrow."""
-VERDICTS_OF_SERVICES: Final[Mapping[str, tuple[str, ...]]] = {
-    "ai-detection": ("likely_real", "uncertain_real", "uncertain_ai", "likely_ai"),
+VERDICTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "ai-detection": ("likely_real", "uncertain_real", "uncertain_ai", "likely_ai"),  # the likelier, the later
     "watermark-extract": ("detected", "undetected", "inconclusive", "unsupported", "error"),
 }
-"""What the service can say of a picture, where it makes none."""
+"""What a service can say of a picture, where it makes none."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ _FINGERPRINT_BYTES = 6  # of the API key, in the journal
 
 class ApiSection(Section):
     base_url: Annotated[str, AfterValidator(values.base_url)] = "https://api.bizmori.com"  # without a slash at its end
-    key: Annotated[SecretStr, _BESIDE]
+    key: Annotated[SecretStr, _BESIDE] = SecretStr("")  # empty where nobody looked for it
     key_origin: Annotated[KeyOrigin, _BESIDE] = "file"
     key_file: AbsolutePath = DEFAULT_KEY_FILE
     requests_per_minute: int = Field(default=60, ge=0, le=1_000_000)  # 0: no limit of ours
@@ -254,7 +254,7 @@ class Inbox(Section):
         Of(_MAKES_PICTURES | _EXTRACT, words={DELETE: _ANTI_AI | _EXTRACT}),
     ] = None
     service: ServiceName = DEFAULT_SERVICE
-    strength: Annotated[Literal["low", "standard", "high"], Of(_ANTI_AI)] = "high"
+    strength: Annotated[Strength, Of(_ANTI_AI)] = "high"
     links: Annotated[bool, Of(_MAKES_PICTURES)] = False  # take files with addresses, which the service fetches
     watermark: Annotated[WatermarkSection, Of(_EMBED)] = Field(default_factory=WatermarkSection)
     originals_from: Annotated[str | None, Of(_EXTRACT)] = None  # the inbox whose originals are compared
@@ -299,7 +299,7 @@ class Inbox(Section):
     def add_default(cls, section: Mapping[str, Any]) -> dict[str, Any]:
         """Add `originals` beside the inbox, for a service that has them, and `work` in it, unless its path is wrong."""
         found = super().add_default(section)
-        service = str(found.get("service", DEFAULT_SERVICE))
+        service = str(found.setdefault("service", DEFAULT_SERVICE))
         if path := values.as_path(found.get("path")):
             if service in OF_SERVICES["originals"].services:
                 found.setdefault("originals", os.path.join(os.path.dirname(path), "originals"))

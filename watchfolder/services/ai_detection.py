@@ -9,18 +9,19 @@ import json
 from bisect import bisect
 from collections.abc import Mapping, Sequence
 
+from watchfolder.config import VERDICTS
 from watchfolder.images import Format
 from watchfolder.order import Finding, Key, OrderFile
 from watchfolder.services.flow import Findings, Flow, Stage, named
 from watchfolder.services.ledgers import of_findings
 
+_VERDICTS = VERDICTS["ai-detection"]
 _WORDS = {
     "likely_real": "likely not made by AI",
     "uncertain_real": "uncertain, rather not made by AI",
     "uncertain_ai": "uncertain, rather made by AI",
     "likely_ai": "likely made by AI",
 }
-VERDICTS = tuple(_WORDS)
 _BOUNDS = (0.25, 0.5, 0.75)  # of the probability, from one verdict to the next
 
 
@@ -36,10 +37,10 @@ def read_finding(shown: Mapping[str, object]) -> Finding | None:
     told = result if isinstance(result, dict) else shown
     probability = _probability(told.get("probability"))
     word = told.get("verdict") or told.get("statusCode")
-    if word not in VERDICTS:
+    if word not in _VERDICTS:
         if probability is None:
             return None
-        word = VERDICTS[bisect(_BOUNDS, probability)]
+        word = _VERDICTS[bisect(_BOUNDS, probability)]
     return Finding(verdict=str(word), facts={"probability": probability})
 
 

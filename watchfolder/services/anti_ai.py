@@ -5,7 +5,9 @@ Source: the vendor's API description as of 2026-10-09. When a credit is taken is
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
+from watchfolder.config import Strength
 from watchfolder.order import Key, OrderFile
 from watchfolder.services.flow import Flow, Stage, body_of, named
 
@@ -32,5 +34,5 @@ ANTI_AI = Flow(
     body=_body,
     read_body=_read_body,
     takes_addresses=True,
-    options={"strength": frozenset({"low", "standard", "high"})},
+    options={"strength": frozenset(get_args(Strength))},
 )

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from os.path import dirname
 
+from watchfolder.config import VERDICTS
 from watchfolder.images import Format
 from watchfolder.names import split
 from watchfolder.order import Finding, Key, Order, OrderFile, Role
@@ -23,7 +24,6 @@ _WORDS = {
     "unsupported": "the service cannot check this file (it cost nothing)",
     "error": "the check itself failed, also when it was repeated, which says nothing of the picture (it cost nothing)",
 }
-VERDICTS = tuple(_WORDS)
 _CAPTURES = frozenset({Format.PDF, Format.PNG, Format.JPEG})  # of a page, what is compared with a PDF
 _OTHER_WORDS = {"not_detected": "undetected"}  # older answers, and test keys
 _WHOSE = "whose it is the service does not say: another account set it, or the same text was given out more than once"
@@ -46,7 +46,9 @@ def read_finding(shown: Mapping[str, object]) -> Finding | None:
     told = result if isinstance(result, dict) else shown
     word = str(told.get("detectionStatus") or told.get("statusCode"))
     verdict = _OTHER_WORDS.get(word, word)
-    if verdict not in VERDICTS or (verdict == "detected" and told is shown and "watermarkText" not in told):
+    if verdict not in VERDICTS["watermark-extract"] or (
+        verdict == "detected" and told is shown and "watermarkText" not in told
+    ):
         return None
     return Finding(verdict=verdict, facts={"watermarkText": _text(told.get("watermarkText"))})
 
