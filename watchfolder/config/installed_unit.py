@@ -64,7 +64,7 @@ class InstalledUnit:
 
     @property
     def drop_in_folder(self) -> str:
-        """Return the folder in which a person writes what the unit is to have besides."""
+        """Return the folder for a person's own additions to the unit."""
         name, at, _ = self.name.partition("@")
         return os.path.join(PLACES[0], f"{name}{at}.service.d")
 

@@ -69,7 +69,7 @@ def load(
         origins = environment.add_to(tree, environ, faults)
         tree = {"api": {}, **keep_known(tree, Config, faults)}
         if needs_key:
-            _add_secrets(tree, environ, commands, faults)
+            _read_secret_files(tree, environ, commands, faults)
         faults += [*_originals_to_keep(tree), *_of_other_service(tree), *_missing_originals(tree)]
         faults += folder_faults(tree, silent_seconds)
         config = configuration_of(tree | {"source": source, "from_environment": origins, "commands": commands})
@@ -110,7 +110,9 @@ def _read_in_part(path: str, environ: Mapping[str, str]) -> dict[str, Any]:
     return keep_known(tree, Config, [])
 
 
-def _add_secrets(tree: Mapping[str, Any], environ: Mapping[str, str], commands: CommandLine, faults: list[str]) -> None:
+def _read_secret_files(
+    tree: Mapping[str, Any], environ: Mapping[str, str], commands: CommandLine, faults: list[str]
+) -> None:
     """Put the secrets into the sections that name their files."""
     if isinstance(api := tree["api"], dict):
         with _add_faults_to(faults):

@@ -54,14 +54,14 @@ def inbox_sections(tree: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any
 
 
 def why_not_read(error: OSError) -> str:
-    """Say why a file of the configuration cannot be read, and what somebody without the right can do."""
+    """Say why a file of the configuration cannot be read, and what helps where the right is missing."""
     if isinstance(error, PermissionError):
         return f"{error.strerror}: run this as root (sudo), or let this user read it"
     return error.strerror or type(error).__name__
 
 
 def first_bytes_of(path: str, most_bytes: int) -> bytes:
-    """Return what a file begins with. Raises OSError, also for a pipe, which nobody may ever write to."""
+    """Return what a file begins with. Raises OSError, also for a pipe: reading that may never end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -120,7 +120,7 @@ _FINGERPRINT_BYTES = 6  # of the API key, in the journal
 
 class ApiSection(Section):
     base_url: Annotated[str, AfterValidator(values.base_url)] = "https://api.bizmori.com"  # without a slash at its end
-    key: Annotated[SecretStr, _BESIDE] = SecretStr("")  # empty where nobody looked for it
+    key: Annotated[SecretStr, _BESIDE] = SecretStr("")  # empty where it was not looked for
     key_origin: Annotated[KeyOrigin, _BESIDE] = "file"
     key_file: AbsolutePath = DEFAULT_KEY_FILE
     requests_per_minute: int = Field(default=60, ge=0, le=1_000_000)  # 0: no limit of ours

@@ -53,9 +53,13 @@ def is_one_of_ours(process: int | str) -> bool:
         return False
 
 
+def _ours() -> Iterator[str]:
+    return filter(is_one_of_ours, filter(str.isdigit, os.listdir("/proc")))
+
+
 def held_folders() -> Iterator[str]:
     """Give the state directories of the daemons that we may look at: root at all, others at their own."""
-    for process in filter(is_one_of_ours, filter(str.isdigit, os.listdir("/proc"))):
+    for process in _ours():
         with contextlib.suppress(OSError):  # another user's, or it has ended
             for number in os.listdir(f"/proc/{process}/fd"):
                 folder, _, name = os.readlink(f"/proc/{process}/fd/{number}").rpartition("/")
@@ -65,7 +69,7 @@ def held_folders() -> Iterator[str]:
 
 def hidden_daemon(source: str) -> int | None:
     """Return a daemon of this user's, perhaps with this configuration, that root alone may look at: root started it."""
-    for process in filter(is_one_of_ours, filter(str.isdigit, os.listdir("/proc"))):
+    for process in _ours():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
             with open(f"/proc/{process}/cmdline", "rb") as file:
                 _, run, options = os.fsdecode(file.read().replace(b"\0--config=", b"\0--config\0")).partition("\0run\0")
