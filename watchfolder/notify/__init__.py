@@ -1,3 +1,3 @@
-"""The alarm: it is told by the daemon what is so, and tells a person who is not looking, seldom and in time."""
+"""Messages to people who are not looking: decided from the daemon's word, sent seldom and in time."""
 
 from watchfolder.notify.alarms import Alarms

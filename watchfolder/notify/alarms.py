@@ -1,4 +1,4 @@
-"""The alarm: it is told by the daemon what is so, and tells a person who is not looking, seldom and in time."""
+"""Messages to people who are not looking: decided from the daemon's word, sent seldom and in time."""
 
 import logging
 import threading
@@ -26,7 +26,7 @@ LOOK_SECONDS = 15.0  # while all is not well
 
 
 class Alarms:
-    """Watches for whichever configuration is followed. No failure of its own is the daemon's; nobody waits for it."""
+    """Watches by the configuration that it follows. Its failures stay its own, and the daemon never waits for it."""
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
@@ -68,7 +68,7 @@ class Alarms:
             event("alarm.broke", logging.ERROR, trace=True)
 
     def see(self, snapshot: Snapshot) -> None:
-        """Take the daemon's word; every call is a proof of its life."""
+        """Take the daemon's word; every call proves that it is alive."""
         is_news = snapshot is not self._snapshot  # the loop may turn many times in a second
         self._snapshot, self._seen_at = snapshot, time.monotonic()
         if self._decisions is None or self._config is None or not is_news:
@@ -105,11 +105,11 @@ class Alarms:
 class Heartbeat:
     """Fetches `heartbeat_url` while all is well: when that ceases, whatever the cause, a monitor elsewhere says so.
 
-    `has_trouble` says whether anything is not well. A thread of its own, and only where there is an address.
+    `has_faults` says whether anything is not well. A thread of its own, and only where there is an address.
     """
 
-    def __init__(self, has_trouble: Callable[[], bool]) -> None:
-        self._has_faults = has_trouble
+    def __init__(self, has_faults: Callable[[], bool]) -> None:
+        self._has_faults = has_faults
         self._follows: object = None
         self._pulse: Pulse | None = None
         self._stop = threading.Event()

@@ -53,7 +53,7 @@ LASTS_SECONDS = {
 }
 """How long a thing must last to be told: a router that restarts is no news, and a NAS takes two minutes.
 
-What is not here needs nobody: a service that does not answer is told, as all that stands still, by STALLED.
+What is not here is not told: a service that does not answer is told, as all that stands still, by STALLED.
 """
 
 QUIET_SECONDS = 60.0  # a burst of bad pictures is over when none came for so long …
@@ -295,7 +295,7 @@ class Decisions:
             yield _BURSTS[name](untold.count, untold.some, config)
 
     def _remember_told(self, news: dict[str, Change], now: datetime, bursts: Collection[str]) -> None:
-        fresh = {topic: Told(is_on=bool(each.is_on), at=now) for topic, each in news.items()}
+        fresh = {topic: Told(is_on=each.is_on, at=now) for topic, each in news.items()}
         old = {topic: told for topic, told in self.state.told.items() if told.is_on or now < told.at + _HOLD_DOWN}
         sent = (*(at for at in self.state.sent if at > now - _HOUR), now)
         self._remember(told=old | fresh, sent=sent)

@@ -1,4 +1,4 @@
-"""What an address of a picture must be for a service that fetches it: public by its name, https, nobody's log-in."""
+"""What an address of a picture must be for a service that fetches it: public by its name, https, without a log-in."""
 
 import ipaddress
 import re
@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 _PLAIN = re.compile(r"[\x21-\x5b\x5d-\x7e]{1,2048}")  # without a backslash
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"({_LABEL}\.)*(?![0-9]+$){_LABEL}")
-_NOT_PUBLIC = frozenset({"corp", "home", "internal", "intranet", "invalid", "lan", "local", "localdomain", "localhost"})
-_NOT_PUBLIC_EITHER = frozenset({"arpa", "onion", "private", "test"})
+_NOT_PUBLIC = frozenset(  # last parts of names that no public network knows
+    {"arpa", "corp", "home", "internal", "intranet", "invalid", "lan", "local", "localdomain", "localhost"}
+    | {"onion", "private", "test"}
+)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 _Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -25,7 +27,7 @@ def flaw_of_address(address: str) -> str:
         ip = _read(host)
     except ValueError:
         return "is no address"
-    is_public_name = "." in host and host.rpartition(".")[2] not in _NOT_PUBLIC | _NOT_PUBLIC_EITHER
+    is_public_name = "." in host and host.rpartition(".")[2] not in _NOT_PUBLIC
     flaws = {
         "is not https": parts.scheme != "https",
         "names a user": "@" in parts.netloc,

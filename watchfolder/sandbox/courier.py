@@ -1,4 +1,4 @@
-"""Carries the news of finished orders to the webhooks of their account: signed, and again until it was taken."""
+"""Pushes the end of an order to the webhooks of its account: signed, and again until it was taken."""
 
 import asyncio
 import hmac
@@ -22,7 +22,7 @@ from watchfolder.sandbox.product import Products
 from watchfolder.sandbox.state import Endpoint, SandboxState
 
 _SIDE_BY_SIDE = 8
-_A_HAIR_SECONDS = 0.01
+_CLOCKS_APART_SECONDS = 0.01
 _SUCCESS = range(200, 300)
 
 
@@ -38,7 +38,7 @@ class PushRecord:
 
 @dataclass
 class PushedEvent:
-    """One piece of news for one webhook; every attempt sends the same bytes."""
+    """One event for one webhook; every attempt sends the same bytes."""
 
     number: int
     event_id: str
@@ -107,8 +107,8 @@ class Courier:
                 for webhook in self._state.webhooks.values()
                 if webhook.account == order.caller.account and webhook.is_test == order.is_test
             ]
-        if order.status == "inProgress":  # the two clocks differ by a hair
-            self._plan(_A_HAIR_SECONDS, partial(self._tell, order))
+        if order.status == "inProgress":  # the wall clock is a little behind the event loop's
+            self._plan(_CLOCKS_APART_SECONDS, partial(self._tell, order))
             return
         for webhook in webhooks:
             fault = self._faults.take(PUSH)

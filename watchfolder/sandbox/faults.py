@@ -85,7 +85,7 @@ class FaultyCall:
 
 @dataclass(kw_only=True)
 class PlannedFault:
-    """Befalls `times` requests of `operation`, the `nth` of them (from when it was added) first."""
+    """Happens to `times` requests of `operation`, from the `nth` since it was added."""
 
     operation: str  # one of OPERATIONS, or PUSH
     does: str  # one of ACTIONS, or of PUSH_ACTIONS
@@ -110,7 +110,7 @@ class PlannedFault:
                 raise ValueError(f"no such {what}: {word!r}; there are {', '.join(sorted(known))}")
 
     def is_due(self, operation: str, path: str) -> bool:
-        """Count a request; is this fault in store for it?"""
+        """Count a request; is it to fail by this fault?"""
         is_meant = self.operation == operation or (self.operation == "any" and operation != PUSH)
         if not is_meant or self.path not in path:
             return False
@@ -124,7 +124,7 @@ class PlannedFault:
 
 
 class Faults:
-    """What is in store, in the order in which it was added. Only one fault befalls a request; the others wait."""
+    """The planned faults, in the order in which they were added. A request meets one at most; the others wait."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""What every request passes first: its record and the fault in store for it."""
+"""What every request passes first: it is recorded, and meets the fault that is planned for it."""
 
 from collections.abc import Iterable
 from http import HTTPStatus

@@ -20,7 +20,7 @@ _WAYS: Mapping[str, Mapping[str, object]] = {
     "PNG": {"compress_level": 1},
     "WEBP": {"quality": 85, "method": 0},
 }
-_NOBODYS_SIZE = (640, 480)
+_BLANK_SIZE = (640, 480)
 _TRAILER = re.compile(rb"\n%MORI-SANDBOX-MARK ([0-9a-f]{32})\n")  # to PDFs a comment
 _TRAILER_BYTES = 4096
 
@@ -28,14 +28,14 @@ _TRAILER_BYTES = 4096
 def write_with_mark(source: Path, target: Path) -> None:
     """Write the picture at `source` to `target` with the mark: same format, other bytes in any case.
 
-    Its size is kept as well, unless this machine cannot decode it: then the mark is on a picture that is nobody's.
+    Its size is kept as well, unless this machine cannot decode it: then the mark is on a blank picture.
     """
     kind = format_of(source.read_bytes())
     try:
         marked, facts = _opened(source, kind)
         _write_mark(marked, target, kind, facts)
-    except Exception:  # noqa: BLE001 - as above
-        marked, facts = Image.new("RGB", _NOBODYS_SIZE, "gray"), {}
+    except Exception:  # noqa: BLE001 - Pillow's decoders raise whatever strange bytes lead them to
+        marked, facts = Image.new("RGB", _BLANK_SIZE, "gray"), {}
         _write_mark(marked, target, kind, facts)
     tokens = [token.encode("ascii") for token in marks_in(source)]  # protecting leaves a watermark in
     _append(target, tokens)
@@ -93,7 +93,7 @@ def _in_mode(image: Image.Image, format_name: str) -> Image.Image:
 
 
 def _write_mark(image: Image.Image, target: Path, kind: str, facts: Mapping[str, object]) -> None:
-    """Lay a dark band with the text across the middle: nobody mistakes this for a protected picture."""
+    """Lay a dark band with the text across the middle: this cannot be mistaken for a protected picture."""
     lettering = _text_picture()
     height = min(image.height, max(1, image.width * lettering.height // lettering.width))
     band = ImageOps.colorize(lettering.resize((image.width, height)), "darkred", "white")

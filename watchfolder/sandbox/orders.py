@@ -1,4 +1,4 @@
-"""An order as the service keeps it, whichever service it was bought from."""
+"""An order as the vendor keeps it, of any service."""
 
 import itertools
 import secrets

@@ -1,4 +1,4 @@
-"""What one service of the vendor adds to the ways that all orders share."""
+"""What one service of the vendor adds to what all orders share."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, TypeVar
@@ -23,7 +23,7 @@ _Body = TypeVar("_Body", bound=Keyed)
 
 
 class Product(Generic[_Body]):
-    """One service. What it does not say otherwise is: files to download, no more than the common words."""
+    """One service. By default its orders have files to download, and its answers no more than the common fields."""
 
     order_type: ClassVar[OrderType]
     path: ClassVar[str]  # of the create call
@@ -126,7 +126,7 @@ class Product(Generic[_Body]):
         return {"fileId": file.file_id, "fileName": file.name, "fileKey": key} | link
 
     def started(self, order: SandboxOrder) -> None:
-        """Note what comes of it; its files are there, the caller holds the state's lock."""
+        """Prepare the result. All files are there; the caller holds the state's lock."""
 
     def result(self, order: SandboxOrder) -> Json:
         return {"outputFiles": [self.result_file(output) for output in self._storage.results(order)]}

@@ -152,14 +152,14 @@ class Storage:
         return self.links.link("GET", f"/api/v2/test-samples/{order.token}" if order.is_test else path)
 
     def add(self, name: str, make: Callable[[SandboxOrder], Response]) -> None:
-        """Have what `make` returns for an order fetched under this name."""
+        """Serve under this name what `make` returns for an order."""
         self._makers[name] = make
 
     def made_link(self, order: SandboxOrder, name: str, seconds: float | None = None) -> str:
         return self.links.link("GET", f"/storage/made/{order.order_id}/{name}", seconds)
 
     def fetch_files(self, order: SandboxOrder) -> None:
-        """Have each file that has an address lie here, or fail; for a test key nothing is fetched.
+        """Store each file that has an address, or let it fail; for a test key nothing is stored.
 
         No request goes out: there is nothing at an address but what the options say.
         """

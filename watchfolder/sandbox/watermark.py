@@ -1,4 +1,4 @@
-"""The two watermark services: a copy of each file for each text, and back from a copy to whom it was marked for."""
+"""The two watermark services: a copy of each file for each text, and from a copy back to its text."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which addresses of pictures the service may be told to fetch: public ones, by https, with nobody's log-in in them.
+"""Which addresses of pictures the service may be told to fetch: public ones, by https, without a log-in in them.
 
 We make no request to an address ourselves. It may carry a signature: no answer here quotes it.
 """

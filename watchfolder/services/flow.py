@@ -25,30 +25,30 @@ _REPORT_REQUESTS = 2  # ask for it, and how far it is
 
 
 def named(name: str, **facts: object) -> OrderFile:
-    """Return a file of which no more is known than what was asked for."""
+    """Return a file of which only its name and these facts are known."""
     unknown = {"media_type": "", "size": 0, "mtime_ns": 0}
     return OrderFile.model_validate({"name": name, "sent_name": name, **unknown, **facts})
 
 
 def body_of(file: OrderFile) -> dict[str, object]:
-    """Return what a create that takes addresses says of each file."""
+    """Return a file as a create call names it that accepts addresses."""
     address = {"originalFileUrl": file.address} if file.address else {}
     return {"fileName": file.sent_name, **address}
 
 
 RecipientOf = Callable[[str], str | None]
-"""Say to whom the copy was given in which a text is; None where that is not known."""
+"""Return the recipient of the copy that holds a text, None where that is not known."""
 
 TakeSerials = Callable[[str, int], Sequence[str]]
-"""Take so many for an inbox of this name, none of which was ever given out."""
+"""Reserve so many serial numbers for the inbox of this name, none of which was ever given out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
     """The result is a statement, no picture: the picture that was sent comes out untouched, with a sidecar.
 
-    `read` takes an order as the service shows it, by itself or in its list, and returns None while it does not tell;
-    `about` adds what else is known of what it said.
+    `read` takes an order as the service shows it, by itself or in its list, and returns None where the result is not
+    in there; `about` adds what we know of it besides.
     """
 
     read: Callable[[Mapping[str, object]], Finding | None]
@@ -94,7 +94,8 @@ class Pairs:
 class Issues:
     """Each result is an issue of its own, with a text that no other one has: none serves for another drop.
 
-    `copies` says for whom some of a file are made and where they go, `text` what is in one that has this serial.
+    `copies` returns a result for each recipient of a file, with its folder; `text` what is written into the one with
+    this serial.
     """
 
     copies: Callable[[Inbox, str], tuple[Result, ...]]
@@ -106,7 +107,7 @@ class Flow:
     """All that is known of one service.
 
     `charged` is durable before the first request of the stage `charged_at`. `options` are the keys of the inbox on
-    which the result depends, each with the words that it may have.
+    which the result depends, each with its permitted values.
     """
 
     name: str
@@ -145,23 +146,24 @@ class Flow:
         return self.files[-1]
 
     def recipients_of(self, inbox: Inbox, name: str) -> tuple[str | None, ...]:
-        """Say for whom a copy of the file is made: there are as many results, and as many are paid."""
+        """Return the recipient of each copy of the file: each copy is a result, and is paid for."""
         return tuple(copy.recipient for copy in self.copies_of(inbox, name))
 
     def copies_of(self, inbox: Inbox, name: str) -> tuple[Result, ...]:
         return self.issues.copies(inbox, name) if self.issues else (Result(),)
 
     def is_for_the_same(self, known: OrderFile, inbox: Inbox, name: str) -> bool:
-        """Are the results of a file of ours for those whom this file is for?"""
+        """Has a file of ours the same recipients as this one?"""
         return {result.recipient for result in known.results} == set(self.recipients_of(inbox, name))
 
     def asked(
         self, inbox: Inbox, files: Sequence[OrderFile], take_serials: TakeSerials, today: date
     ) -> tuple[OrderFile, ...]:
-        """Return the files as one order asks for them: each told from the others, with what is to be made of it.
+        """Return the files as one order sends them: under different names, each with the results to be made of it.
 
-        A text is that of its body for ever, also if it is rebuilt. What was ordered before keeps its recipients but not
-        its texts: the service may know them from an order that failed, and tells none that it knows twice.
+        The text in an order's body never changes, also if the order is rebuilt. A file that was ordered before keeps
+        its recipients and gets new texts: the service may know the old ones from an order that failed, and tells no
+        text that it knows twice.
         """
         results = [file.results for file in files]
         if self.issues is not None:

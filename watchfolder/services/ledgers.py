@@ -11,7 +11,7 @@ Cell = str | float | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """What stands in the lines of an order depends on its journal entry alone: they are the same whenever asked for."""
+    """The lines of an order depend on its journal entry alone: a second try finds those that it has written."""
 
     name: str  # of the file
     says: str  # what it holds, for a person

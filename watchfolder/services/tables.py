@@ -1,4 +1,4 @@
-"""The tables in the outboxes, on the disk: lines are added, and read as far as people have left them as they were."""
+"""The tables in the outboxes: lines are appended, and read back as far as people have not changed them."""
 
 import contextlib
 import csv
@@ -29,13 +29,13 @@ class Issue(NamedTuple):
 
 
 def table_of(lender: Inbox) -> Place | None:
-    """Return where the inbox tells what it has given out, if it does."""
+    """Return the table of an inbox, if its service has one."""
     ledger = flow_of(lender).ledger
     return Place(lender.outbox, ledger.name) if ledger is not None else None
 
 
 def lines_of(lender: Inbox) -> Iterator[str]:
-    """Give the lines of the inbox's table as they stand; none where there is no such table. Raises FolderFault."""
+    """Yield the lines of the inbox's table; none where there is no such table. Raises FolderFault."""
     place = table_of(lender)
     if place is None:
         return
@@ -48,14 +48,14 @@ def lines_of(lender: Inbox) -> Iterator[str]:
 
 
 def given_out_by(lender: Inbox) -> Iterator[Issue]:
-    """Give what the inbox has given out, as far as its table can be understood. Raises FolderFault."""
-    with contextlib.suppress(csv.Error):  # somebody's own file: what came before it may do
+    """Yield what the inbox has given out, as far as its table can be read. Raises FolderFault."""
+    with contextlib.suppress(csv.Error):  # a person's own file: the lines before the broken one may do
         for line in csv.DictReader(lines_of(lender)):
             yield Issue(*(spreadsheet.text_of(line.get(name) or "") for name in Issue._fields))
 
 
 def recipient_of(text: str, lender: Inbox) -> str | None:
-    """Return to whom alone the text was given; None where the table does not tell. Raises FolderFault."""
+    """Return the only recipient of a text; None where the table has none, or several. Raises FolderFault."""
     wanted = unicodedata.normalize("NFC", text)
     found = {issue.recipient for issue in given_out_by(lender) if unicodedata.normalize("NFC", issue.text) == wanted}
     return found.pop() or None if len(found) == 1 else None
@@ -76,6 +76,6 @@ def enter(order: Order, outbox: str, owner: str, perhaps_there: bool) -> None:  
             disk.append_to_table(place, lines, owner=owner, perhaps_there=perhaps_there)
         except FileNotFoundError:
             head = spreadsheet.row(ledger.columns).encode()
-            with contextlib.suppress(FileExistsError):  # somebody was quicker
+            with contextlib.suppress(FileExistsError):  # another thread was quicker
                 disk.write_new(place, head + b"\n", owner=owner)
             disk.append_to_table(place, lines, owner=owner, perhaps_there=perhaps_there)

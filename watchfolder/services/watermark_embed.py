@@ -34,7 +34,7 @@ def _read_body(body: str) -> Sequence[OrderFile]:
 
 
 def _copies(inbox: Inbox, name: str) -> tuple[Result, ...]:
-    """Return what is made of the file: one for nobody in particular; nothing where its recipient is not known."""
+    """Return a copy for each recipient, or one without; none where the first folder should name one and is missing."""
     wanted = inbox.watermark.recipients
     if wanted == FIRST_FOLDER:
         first, slash, _ = name.partition("/")

@@ -1,4 +1,4 @@
-"""What people have pressed on the page, one at a time, and for a minute what became of it."""
+"""What the buttons of the page do, one at a time, and for a minute what became of it."""
 
 import os
 import signal

@@ -23,7 +23,7 @@ _NO_PREVIEW = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 240"><
 font-family="system-ui, sans-serif" font-size="32" text-anchor="middle">no preview</text></svg>"""
 
 
-_REFUSED: Mapping[PushResult, HTTPStatus] = {
+_REFUSED: Mapping[PushResult | None, HTTPStatus] = {
     PushResult.WRONG_SIGNATURE: HTTPStatus.UNAUTHORIZED,
     PushResult.NOT_REGISTERED: HTTPStatus.SERVICE_UNAVAILABLE,
 }
@@ -138,7 +138,7 @@ def _add_webhook(app: Flask, cache: PageCache, pushes: Pushes) -> None:
             abort(404)
         signed = request.headers.get(SIGNATURE_HEADER, "")
         result = pushes.receive(request.get_data(), signed, webhook.secret.get_secret_value())
-        return Response(status=_REFUSED.get(result, HTTPStatus.NO_CONTENT) if result else HTTPStatus.NO_CONTENT)
+        return Response(status=_REFUSED.get(result, HTTPStatus.NO_CONTENT))
 
 
 def _in_words(error: Exception) -> Response:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 AGAIN_SECONDS: Final = 30.0  # after an address could not be had
 
 
-class _Door:
-    """Serves at one address; one that cannot be had is tried again. No failure of it is anybody else's."""
+class _RetriedServer:
+    """Serves at one address, and tries again while that cannot be had. Its failures stay its own."""
 
     def __init__(self) -> None:
         self._server: Server | None = None
@@ -57,15 +57,15 @@ class _Door:
 
 
 class Page:
-    """Serves at `http.listen` of whichever configuration is followed."""
+    """Serves at `http.listen` of the configuration that it follows."""
 
     def __init__(self, http: HttpSection, pushes: Pushes) -> None:
         self._pushes = pushes
         if http.listen:
-            _load()  # now: whom we act as later may not be able to read our own code
+            _load()  # now: the user that we become later may not be able to read our own code
         self._cache: PageCache | None = None
         self._config: Config | None = None
-        self._door = _Door()
+        self._served = _RetriedServer()
 
     def follow(self, config: Config) -> None:
         """Show this configuration from now on; what it says about the page itself is obeyed at once."""
@@ -79,7 +79,7 @@ class Page:
         self._show()
 
     def see(self, snapshot: Snapshot) -> None:
-        """Take note of the daemon's word; every call is a proof of its life."""
+        """Take the daemon's word; every call proves that it is alive."""
         if self._cache is not None:
             self._cache.see(snapshot, time.monotonic())
         self._show()
@@ -97,31 +97,31 @@ class Page:
             self._cache = self._cache or PageCache(config)
             return make_app(self._cache, config.http, self._pushes)
 
-        self._door.serve(config.http, make_app, self._pushes, shows="how it goes")
+        self._served.serve(config.http, make_app, self._pushes, shows="how it goes")
 
     def close(self) -> None:
-        self._door.close()
+        self._served.close()
         if self._cache is not None:
             self._cache.close()
             self._cache = None
 
 
 class WaitingPage:
-    """The page before there is a configuration: what is missing, for who may see the page, and nothing else."""
+    """The page before there is a configuration: what is missing, and nothing else."""
 
     def __init__(self) -> None:
         self._faults: Sequence[str] = ()
         self._http = HttpSection()
-        self._door = _Door()
+        self._served = _RetriedServer()
 
     def close(self) -> None:
-        self._door.close()
+        self._served.close()
 
     def show(self, faults: Sequence[str], http: HttpSection) -> None:
         """Show these faults from now on, there."""
         self._faults = faults
         if http != self._http:
-            self._door.close()
+            self._served.close()
             self._http = http
 
         def make_app() -> "Flask":
@@ -129,7 +129,7 @@ class WaitingPage:
 
             return make_waiting_app(http, lambda: self._faults)
 
-        self._door.serve(http, make_app, None, shows="what is missing")
+        self._served.serve(http, make_app, None, shows="what is missing")
 
 
 def _load() -> None:

@@ -49,9 +49,9 @@ _POLICY = (
 def protect(app: Flask, http: "HttpSection") -> None:
     """Let only those in who may; with no password that is this machine, by a name of its own and through no proxy.
 
-    How it is, in a word, is for everybody: a monitor has no password.
+    The health check is open to everybody: a monitor has no password.
     A proxy before the page is named in `http.public_url`, which is the only thing that is believed of it.
-    What the service pushes comes from outside, through a proxy, and shows its right by its signature.
+    What the service pushes comes from outside, through a proxy, and is let in by its signature.
     """
     password = http.password.get_secret_value()
 

@@ -1,8 +1,8 @@
 """The one door to waitress: a few threads of its own, small requests only, and an end when it is told.
 
-Slow clients take nothing from the others: with every place taken, the connection that keeps us waiting longest is
-closed, first of the address that has most of them. So the door is never shut, as a bound for each address would shut it
-for all who come through one proxy.
+Slow clients take nothing from the others: when too many are connected, the connection that has kept us waiting longest
+is closed, first of the address that has most of them. A limit for each address would lock out all who come through one
+proxy.
 """
 
 import heapq
