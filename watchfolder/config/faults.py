@@ -1,7 +1,8 @@
 """What is wrong with the values, in plain words: unknown keys, and what the sections refuse."""
 
+import contextlib
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -29,6 +30,14 @@ _WORDS: Mapping[str, str] = {
     "too_short": "must hold at least one",
     "value_error": "{error}",
 }
+
+
+@contextlib.contextmanager
+def add_faults_to(faults: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        faults.extend(error.faults)
 
 
 def keep_known(section: Mapping[str, Any], model: type[Section], faults: list[str], where: str = "") -> dict[str, Any]:

@@ -5,10 +5,11 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from watchfolder import disk
 from watchfolder.command_line import Advised, CommandLine, quoted
+from watchfolder.config.faults import add_faults_to
 from watchfolder.config.reading import first_bytes_of, why_not_read
 from watchfolder.config.sections import DEFAULT_KEY_FILE, KeyOrigin
 from watchfolder.config.values import as_path
@@ -23,7 +24,25 @@ _SHORTEST_PASSWORD = 12
 _ENGINES_SECRETS = "/run/secrets/"
 
 
-def find_key(environ: Mapping[str, str], key_file: object, commands: CommandLine) -> tuple[str, KeyOrigin]:
+def read_secret_files(
+    tree: Mapping[str, Any], environ: Mapping[str, str], commands: CommandLine, faults: list[str]
+) -> None:
+    """Put key, password and secret into the sections that name their files, and add what is wrong with those."""
+    if isinstance(api := tree["api"], dict):
+        with add_faults_to(faults):
+            _refuse_public(api.get("key_file"), commands)
+        with add_faults_to(faults):
+            api["key"], api["key_origin"] = _find_key(environ, api.get("key_file"), commands)
+        path = str(api.get("ca_file"))
+        if path.startswith("/") and not (os.access(path, os.R_OK) and (os.path.isfile(path) or os.path.isdir(path))):
+            faults.append("api.ca_file: there is no such file, or it cannot be read")
+    for section, key, find_secret in (("http", "password", find_password), ("webhook", "secret", _find_webhook_secret)):
+        with add_faults_to(faults):
+            if isinstance(values := tree.get(section), dict):
+                values[key] = find_secret(values.get(f"{key}_file"), commands)
+
+
+def _find_key(environ: Mapping[str, str], key_file: object, commands: CommandLine) -> tuple[str, KeyOrigin]:
     """Return the key, and where it came from. `key_file` is the configured value, still unchecked, or None."""
     folder = environ.get("CREDENTIALS_DIRECTORY")
     if folder and os.path.lexists(credential := os.path.join(folder, CREDENTIAL)):
@@ -43,7 +62,7 @@ def find_key(environ: Mapping[str, str], key_file: object, commands: CommandLine
     return require_key(key, "api.key_file"), "file"
 
 
-def refuse_public(key_file: object, commands: CommandLine) -> None:
+def _refuse_public(key_file: object, commands: CommandLine) -> None:
     """Complain of a key file that others can read, even where the key comes from elsewhere today."""
     if path := DEFAULT_KEY_FILE if key_file is None else as_path(key_file):
         _refuse_mode(path, "api.key_file", stat.S_IRWXO, "chmod o=", commands)
@@ -71,7 +90,7 @@ def find_password(password_file: object, commands: CommandLine) -> str:
     return password
 
 
-def find_webhook_secret(secret_file: object, commands: CommandLine) -> str:
+def _find_webhook_secret(secret_file: object, commands: CommandLine) -> str:
     """Return what the service signs its pushes with, "" while there is no such file: nothing was registered yet."""
     path = as_path(secret_file)
     if not path or _is_missing(path):

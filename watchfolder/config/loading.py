@@ -10,10 +10,10 @@ from pydantic import SecretStr, ValidationError
 
 from watchfolder.command_line import CommandLine
 from watchfolder.config import environment
-from watchfolder.config.faults import configuration_of, keep_known
+from watchfolder.config.faults import add_faults_to, configuration_of, keep_known
 from watchfolder.config.folders import folder_faults
 from watchfolder.config.installed_unit import command_line
-from watchfolder.config.key import find_key, find_password, find_webhook_secret, refuse_public
+from watchfolder.config.key import find_password, read_secret_files
 from watchfolder.config.reading import inbox_sections, read
 from watchfolder.config.sections import (
     DELETE,
@@ -32,7 +32,6 @@ from watchfolder.events import printable
 PLACES: Final = ("config.yaml", "/etc/watchfolder/config.yaml")
 _WAKING_SECONDS = 5.0  # a disk that sleeps answers in that time; a dead network mount never does
 
-_SECRETS = (("http", "password", find_password), ("webhook", "secret", find_webhook_secret))
 _KEY_IN_TEXT = re.compile(r"(?<![A-Za-z0-9])sk_[!-~]{6,}")
 
 
@@ -64,12 +63,12 @@ def load(
     faults: list[str] = []
     origins: dict[str, str] = {}
     commands = command_line(source, environ, is_found=_is_found(source, environ))
-    with _add_faults_to(faults):
+    with add_faults_to(faults):
         tree = read(source, faults)
         origins = environment.add_to(tree, environ, faults)
         tree = {"api": {}, **keep_known(tree, Config, faults)}
         if needs_key:
-            _read_secret_files(tree, environ, commands, faults)
+            read_secret_files(tree, environ, commands, faults)
         faults += [*_originals_to_keep(tree), *_of_other_service(tree), *_missing_originals(tree)]
         faults += folder_faults(tree, silent_seconds)
         config = configuration_of(tree | {"source": source, "from_environment": origins, "commands": commands})
@@ -108,32 +107,6 @@ def _read_in_part(path: str, environ: Mapping[str, str]) -> dict[str, Any]:
         tree = read(path, [])
     environment.add_to(tree, environ, [])
     return keep_known(tree, Config, [])
-
-
-def _read_secret_files(
-    tree: Mapping[str, Any], environ: Mapping[str, str], commands: CommandLine, faults: list[str]
-) -> None:
-    """Put the secrets into the sections that name their files."""
-    if isinstance(api := tree["api"], dict):
-        with _add_faults_to(faults):
-            refuse_public(api.get("key_file"), commands)
-        with _add_faults_to(faults):
-            api["key"], api["key_origin"] = find_key(environ, api.get("key_file"), commands)
-        path = str(api.get("ca_file"))
-        if path.startswith("/") and not (os.access(path, os.R_OK) and (os.path.isfile(path) or os.path.isdir(path))):
-            faults.append("api.ca_file: there is no such file, or it cannot be read")
-    for section, key, find_secret in _SECRETS:
-        with _add_faults_to(faults):
-            if isinstance(values := tree.get(section), dict):
-                values[key] = find_secret(values.get(f"{key}_file"), commands)
-
-
-@contextlib.contextmanager
-def _add_faults_to(faults: list[str]) -> Iterator[None]:
-    try:
-        yield
-    except ConfigError as error:
-        faults.extend(error.faults)
 
 
 def _with_origin(fault: str, origins: Mapping[str, str]) -> str:
