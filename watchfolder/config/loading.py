@@ -1,4 +1,4 @@
-"""The configuration: one YAML file becomes one frozen Config, or every fault at once, each with its path in it."""
+"""From a YAML file and the environment to a Config: read, completed, with the secrets, checked, validated."""
 
 import contextlib
 import os

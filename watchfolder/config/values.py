@@ -29,13 +29,10 @@ def require_path(value: str) -> str:
         raise ValueError('must not contain ".."')
     if not value.strip("/."):
         raise ValueError("must lie below /")
-    try:
-        is_name = b"\0" not in os.fsencode(value)
-    except UnicodeEncodeError:
-        is_name = False
-    if not is_name:
-        raise ValueError("holds a character that no file name can have")
-    return os.path.normpath("/" + value.lstrip("/"))
+    with contextlib.suppress(UnicodeEncodeError):
+        if b"\0" not in os.fsencode(value):
+            return os.path.normpath("/" + value.lstrip("/"))
+    raise ValueError("holds a character that no file name can have")
 
 
 def as_path(value: object) -> str:
@@ -109,16 +106,12 @@ def proxy(value: str) -> str:
 
 
 def page_address(value: str) -> str:
-    try:
+    with contextlib.suppress(ValueError):
         parts = urlsplit(f"//{value}")
-        host = parts.hostname or ""
-        is_address = host == "localhost" or ipaddress.ip_address(host)
-        is_plain = parts.netloc == value and "@" not in value and parts.port and is_address
-    except ValueError:
-        is_plain = False
-    if not is_plain:
-        raise ValueError("must be an address and a port, such as 127.0.0.1:8686")
-    return value
+        is_address = parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname or "")
+        if is_address and parts.port and parts.netloc == value and "@" not in value:
+            return value
+    raise ValueError("must be an address and a port, such as 127.0.0.1:8686")
 
 
 def service_url(value: SecretStr) -> SecretStr:

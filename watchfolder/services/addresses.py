@@ -3,6 +3,7 @@
 We make no request to an address ourselves. It may carry a signature: no answer here quotes it.
 """
 
+import contextlib
 import ipaddress
 import os
 import re
@@ -52,12 +53,12 @@ def fault_of(address: str) -> AddressFault | None:
 def _parts_of(address: str) -> SplitResult | None:
     if len(address) > _CHARACTERS_AT_MOST or not _PLAIN.fullmatch(address):
         return None
-    try:
+    with contextlib.suppress(ValueError):
         parts = urlsplit(address)
-        is_port_there, _ = parts.port != 0, list(_read_host(_host(parts)))
-    except ValueError:
-        return None
-    return parts if parts.scheme and parts.hostname and is_port_there else None
+        list(_read_host(_host(parts)))  # raises for what says that it is an IP address, and is none
+        if parts.scheme and parts.hostname and parts.port != 0:
+            return parts
+    return None
 
 
 def _is_public(host: str) -> bool:
@@ -96,10 +97,8 @@ def _read_host(host: str) -> Iterator[_Ip]:
     127.0.0.1 is also 127.1, 0x7f.1, 0177.0.0.1, 2130706433 and ::ffff:7f00:1. ValueError if it is none but says so.
     """
     if ":" not in host:
-        try:
+        with contextlib.suppress(OSError):
             yield ipaddress.IPv4Address(socket.inet_aton(host))
-        except OSError:
-            return
         return
     ip = ipaddress.IPv6Address(host)
     if ip.ipv4_mapped is not None:
