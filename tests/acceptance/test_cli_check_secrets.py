@@ -105,6 +105,18 @@ def test_a_unit_that_a_drop_in_has_forget_the_key_leaves_it_to_the_daemon(
     assert not found.reads_key
 
 
+def test_a_unit_that_a_drop_in_starts_otherwise_has_that_configuration_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installed_unit, "PLACES", (str(tmp_path),))
+    (tmp_path / "watchfolder.service").write_text(UNIT.format(source="/etc/watchfolder/config.yaml"))
+    (tmp_path / "watchfolder.service.d").mkdir()
+    other = "[Service]\nExecStart=\nExecStart=/opt/watchfolder/bin/watchfolder run -c /srv/watchfolder.yaml\n"
+    (tmp_path / "watchfolder.service.d/other.conf").write_text(other)
+    assert installed_unit.unit_of("/etc/watchfolder/config.yaml") is None
+    assert installed_unit.unit_of("/srv/watchfolder.yaml") is not None
+
+
 def test_an_instance_of_the_template_has_the_configuration_of_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

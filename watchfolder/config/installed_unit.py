@@ -3,8 +3,10 @@
 import glob
 import os
 import shlex
+import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,8 +22,8 @@ PLACES: Final = (
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 )
-_HIDES_HOMES: Final = ("yes", "true", "on", "1", "tmpfs")
-_ON_EVERY_PATH: Final = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+_HIDES_HOMES: Final = frozenset({"yes", "true", "on", "1", "tmpfs"})
+_EVERY_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HOMES: Final = ("/home/", "/root/", "/run/user/")  # as ProtectHome= has them
 
 
@@ -42,8 +44,7 @@ def path_to_start() -> str:
 
 def _name_of(program: str) -> str:
     """Return the bare name where every shell finds this very program by it."""
-    paths = (os.path.join(folder, "watchfolder") for folder in _ON_EVERY_PATH)
-    first = next(filter(os.path.exists, paths), "")
+    first = shutil.which("watchfolder", path=_EVERY_PATH) or ""
     if os.path.realpath(first) == os.path.realpath(program):
         return "watchfolder"
     return shlex.quote(program) if os.path.exists(program) else program
@@ -76,15 +77,16 @@ def path_of(unit: str = UNIT) -> str | None:
 def unit_of(source: str) -> InstalledUnit | None:
     """Return what the unit, or the instance of the template, says that starts the daemon with this configuration."""
     instance = os.path.splitext(os.path.basename(source))[0]
-    for unit in (UNIT, TEMPLATE):
-        settings = [(key, value.replace("%i", instance)) for key, value in _read_unit(unit)]
-        if source and any(key == "ExecStart" and source in _words(value) for key, value in settings):
-            last = dict(settings)
-            reads_key = any(word.startswith(f"{CREDENTIAL}:") for word in _list_of("LoadCredential", settings))
-            name = unit.removesuffix(".service").replace("@", f"@{instance}")
-            state_dir = f"/var/lib/{last.get('StateDirectory', 'watchfolder')}"
+    for unit in (UNIT, TEMPLATE) if source else ():
+        words = _read_unit(unit, instance)
+        if source in words["ExecStart"]:
+            state_dir = f"/var/lib/{(words['StateDirectory'] or ['watchfolder'])[-1]}"
             return InstalledUnit(
-                name, last.get("User") or "root", state_dir, reads_key, _open_folders(settings, state_dir)
+                name=unit.removesuffix(".service").replace("@", f"@{instance}"),
+                user=(words["User"] or ["root"])[-1],
+                state_dir=state_dir,
+                reads_key=any(word.startswith(f"{CREDENTIAL}:") for word in words["LoadCredential"]),
+                writes=_open_folders(words, state_dir),
             )
     return None
 
@@ -94,28 +96,20 @@ def quoted_word(word: str) -> str:
     return f'"{word}"' if " " in word else word
 
 
-def _open_folders(settings: Sequence[tuple[str, str]], state_dir: str) -> tuple[str, ...] | None:
-    last = dict(settings)
-    opened = [word.lstrip("-+") for word in _list_of("ReadWritePaths", settings)]
-    if last.get("ProtectHome") in _HIDES_HOMES:
+def _open_folders(words: Mapping[str, list[str]], state_dir: str) -> tuple[str, ...] | None:
+    opened = [word.lstrip("-+") for word in words["ReadWritePaths"]]
+    if not _HIDES_HOMES.isdisjoint(words["ProtectHome"][-1:]):
         opened = [path for path in opened if not f"{path}/".startswith(HOMES)]
-    opened += [word.lstrip("-").split(":")[:2][-1] for word in _list_of("BindPaths", settings)]
+    opened += [word.lstrip("-").split(":")[:2][-1] for word in words["BindPaths"]]
     is_known = not any("%" in path.replace("%%", "") for path in opened)  # what systemd alone can fill in
-    if last.get("ProtectSystem") != "strict" or not is_known:
+    if words["ProtectSystem"][-1:] != ["strict"] or not is_known:
         return None
     return (state_dir, *(path.replace("%%", "%") for path in opened))
 
 
-def _list_of(key: str, settings: Sequence[tuple[str, str]]) -> list[str]:
-    words: list[str] = []
-    for each, value in settings:
-        if each == key:
-            words = words + _words(value) if value else []  # an empty one forgets those before it
-    return words
-
-
-def _read_unit(unit: str) -> Iterator[tuple[str, str]]:
-    """Give the settings of the unit and of its drop-ins, in the order in which the later ones win."""
+def _read_unit(unit: str, instance: str) -> Mapping[str, list[str]]:
+    """Return the words of each setting of the unit and of its drop-ins, those that win last."""
+    words = defaultdict[str, list[str]](list)
     path = path_of(unit)
     drop_ins = [each for place in reversed(PLACES) for each in sorted(glob.glob(f"{place}/{unit}.d/*.conf"))]
     for each in (path, *drop_ins) if path else ():
@@ -124,7 +118,10 @@ def _read_unit(unit: str) -> Iterator[tuple[str, str]]:
                 pairs = [line.strip().partition("=") for line in file if line.strip()[:1] not in {"#", ";", "["}]
         except OSError:
             continue
-        yield from ((key, value) for key, equals, value in pairs if equals)
+        for key, equals, value in pairs:
+            if equals:  # an empty value forgets those before it
+                words[key] = words[key] + _words(value.replace("%i", instance)) if value else []
+    return words
 
 
 def _words(value: str) -> list[str]:
