@@ -634,6 +634,11 @@ def test_a_missing_ca_file_is_told_before_the_first_call(write: Write) -> None:
     )
 
 
+def test_a_ca_file_whose_name_no_file_can_have_is_a_fault_and_no_crash(write: Write) -> None:
+    told = fault(write(f'api: {{ca_file: "/srv/\\0"}}\n{inbox()}'))
+    assert told == "api.ca_file: holds a character that no file name can have"
+
+
 # Test keys
 
 

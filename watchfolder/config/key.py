@@ -29,12 +29,14 @@ def read_secret_files(
 ) -> None:
     """Put key, password and secret into the sections that name their files, and add what is wrong with those."""
     if isinstance(api := tree["api"], dict):
+        named = api.get("key_file")
+        path = DEFAULT_KEY_FILE if named is None else as_path(named)
+        with add_faults_to(faults):  # even where the key comes from elsewhere today
+            _refuse_mode(path, "api.key_file", stat.S_IRWXO, "chmod o=", commands)
         with add_faults_to(faults):
-            _refuse_public(api.get("key_file"), commands)
-        with add_faults_to(faults):
-            api["key"], api["key_origin"] = _find_key(environ, api.get("key_file"), commands)
-        path = str(api.get("ca_file"))
-        if path.startswith("/") and not (os.access(path, os.R_OK) and (os.path.isfile(path) or os.path.isdir(path))):
+            api["key"], api["key_origin"] = _find_key(environ, path, commands, is_named=named is not None)
+        bundle = as_path(api.get("ca_file"))
+        if bundle and not (os.access(bundle, os.R_OK) and (os.path.isfile(bundle) or os.path.isdir(bundle))):
             faults.append("api.ca_file: there is no such file, or it cannot be read")
     for section, key, find_secret in (("http", "password", find_password), ("webhook", "secret", _find_webhook_secret)):
         with add_faults_to(faults):
@@ -42,16 +44,15 @@ def read_secret_files(
                 values[key] = find_secret(values.get(f"{key}_file"), commands)
 
 
-def _find_key(environ: Mapping[str, str], key_file: object, commands: CommandLine) -> tuple[str, KeyOrigin]:
-    """Return the key, and where it came from. `key_file` is the configured value, still unchecked, or None."""
+def _find_key(environ: Mapping[str, str], path: str, commands: CommandLine, *, is_named: bool) -> tuple[str, KeyOrigin]:
+    """Return the key, and where it came from: in the end from the file at `path`, which is "" where that is none."""
     folder = environ.get("CREDENTIALS_DIRECTORY")
     if folder and os.path.lexists(credential := os.path.join(folder, CREDENTIAL)):
         origin = f"the systemd credential {CREDENTIAL}"
         return require_key(_read(credential, origin, commands), origin), "credential"
     if variable := environ.get(VARIABLE, "").strip():
         return require_key(variable, f"${VARIABLE}"), "environment"
-    path = DEFAULT_KEY_FILE if key_file is None else as_path(key_file)
-    if key_file is None and not os.path.lexists(path):
+    if not is_named and not os.path.lexists(path):
         places = f"into {path}, into ${VARIABLE}, or into the systemd credential {CREDENTIAL}"
         raise ConfigError(f"api.key_file: there is no key: put it {places}")
     if not path:  # the validation refuses it
@@ -60,12 +61,6 @@ def _find_key(environ: Mapping[str, str], key_file: object, commands: CommandLin
     if not key:
         raise ConfigError(f"api.key_file: {path} is empty: put your API key into it")
     return require_key(key, "api.key_file"), "file"
-
-
-def _refuse_public(key_file: object, commands: CommandLine) -> None:
-    """Complain of a key file that others can read, even where the key comes from elsewhere today."""
-    if path := DEFAULT_KEY_FILE if key_file is None else as_path(key_file):
-        _refuse_mode(path, "api.key_file", stat.S_IRWXO, "chmod o=", commands)
 
 
 def _refuse_mode(path: str, origin: str, forbidden: int, change: str, commands: CommandLine) -> None:
