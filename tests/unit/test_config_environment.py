@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from watchfolder.config import Config, HttpSection, find, load, page_in
+from watchfolder.config import Config, HttpSection, find, load, page_in, state_folder_in
 from watchfolder.errors import ConfigError
 
 KEY = {"BIZMORI_API_KEY": "sk_live_0123456789"}
@@ -153,3 +153,17 @@ def test_a_wrong_value_names_its_variable_also_beside_one_that_is_no_setting(fil
 def test_a_section_that_is_none_serves_no_page_and_is_no_crash(file: str, section: str) -> None:
     Path(file).write_text(f"http: {section}\n{FILE}")
     assert page_in(file, {"WATCHFOLDER__HTTP__LISTEN": "127.0.0.1:8686"} if section[0] != "{" else {}) == HttpSection()
+
+
+@pytest.mark.parametrize(
+    ("state_dir", "found"),
+    [
+        ("/srv/state/", "/srv/state"),
+        ("", "/var/lib/watchfolder"),
+        ('"/srv/\\0"', "/var/lib/watchfolder"),
+        ("[1]", "/var/lib/watchfolder"),
+    ],
+)
+def test_the_state_is_looked_for_where_it_is_said_or_in_the_usual_place(file: str, state_dir: str, found: str) -> None:
+    Path(file).write_text(f"state_dir: {state_dir}\n{FILE}")
+    assert state_folder_in(file, {}) == found

@@ -26,6 +26,7 @@ from watchfolder.config.sections import (
     HttpSection,
     Inbox,
 )
+from watchfolder.config.values import as_path
 from watchfolder.errors import ConfigError
 from watchfolder.events import printable
 
@@ -87,9 +88,8 @@ def _is_found(source: str, environ: Mapping[str, str]) -> bool:
 
 
 def state_folder_in(path: str, environ: Mapping[str, str]) -> str:
-    """Return the state directory that a configuration names, whatever else is wrong with it."""
-    named = _read_in_part(path, environ).get("state_dir")
-    return named if isinstance(named, str) else str(Config.model_fields["state_dir"].default)
+    """Return the state directory that a configuration names, whatever else is wrong with it; else the usual one."""
+    return as_path(_read_in_part(path, environ).get("state_dir")) or str(Config.model_fields["state_dir"].default)
 
 
 def page_in(path: str, environ: Mapping[str, str]) -> HttpSection:
