@@ -59,8 +59,8 @@ def _may_meet(inner: _Folder, outer: _Folder) -> bool:
 
 def _faults_of_way_back(folders: Sequence[_Folder]) -> Iterator[str]:
     """Yield a fault for each inbox whose pictures would come back to it, to be paid for without end."""
-    takers = {folder.real: folder.inbox for folder in folders if folder.role == "path"}
-    outboxes = [folder for folder in folders if folder.role == "outbox"]
+    takers = {folder.real: folder.inbox for folder in _all_of("path", folders)}
+    outboxes = _all_of("outbox", folders)
     after = {outbox.inbox: takers.get(outbox.real) for outbox in outboxes}
     for outbox in outboxes:
         way = [outbox.inbox]
@@ -69,6 +69,10 @@ def _faults_of_way_back(folders: Sequence[_Folder]) -> Iterator[str]:
         if taker == outbox.inbox and len(way) > 1:
             names = " → ".join([*way, taker])
             yield f"{outbox.name}: {outbox.path}: its pictures would go round ({names}), and be paid for without end"
+
+
+def _all_of(role: str, folders: Sequence[_Folder]) -> list[_Folder]:
+    return [folder for folder in folders if folder.role == role]
 
 
 def _why(inner: str, outer: str) -> str:

@@ -1,5 +1,6 @@
 """How this watchfolder is started: by people, in a shell of theirs, and by systemd, in the unit that is installed."""
 
+import contextlib
 import glob
 import os
 import shlex
@@ -113,15 +114,16 @@ def _read_unit(unit: str, instance: str) -> Mapping[str, list[str]]:
     path = path_of(unit)
     drop_ins = [each for place in reversed(PLACES) for each in sorted(glob.glob(f"{place}/{unit}.d/*.conf"))]
     for each in (path, *drop_ins) if path else ():
-        try:
-            with open(each, encoding="utf-8", errors="replace") as file:
-                pairs = [line.strip().partition("=") for line in file if line.strip()[:1] not in {"#", ";", "["}]
-        except OSError:
-            continue
-        for key, equals, value in pairs:
+        for key, equals, value in (line.strip().partition("=") for line in _lines_of(each)):
             if equals:  # an empty value forgets those before it
                 words[key] = words[key] + _words(value.replace("%i", instance)) if value else []
     return words
+
+
+def _lines_of(path: str) -> list[str]:
+    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
+        return [line for line in file if line.strip()[:1] not in {"#", ";", "["}]
+    return []
 
 
 def _words(value: str) -> list[str]:
