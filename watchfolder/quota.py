@@ -9,7 +9,7 @@ import logging
 import math
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
@@ -107,11 +107,21 @@ class Allowance:
     No files, and orders all the same: what the service can do is being found out, and the inbox will be woken.
     """
 
-    orders: int
-    files: int
-    bytes: int
+    orders: int = 0
+    files: int = 0
+    bytes: int = 0
     reason: str | None = None  # why a person has to let it go on
-    may_buy: bool = True  # else what is paid for may be taken up again, each file as an order of its own
+    paid_bytes: Mapping[int, Collection[str]] | None = None  # by their number the hashes of what alone may be taken
+
+    @property
+    def is_held(self) -> bool:
+        """Does a person have to let it go on?"""
+        return self.reason is not None
+
+    @property
+    def may_buy(self) -> bool:
+        """May new orders be begun? Else parked ones are taken up again, each of one file: they are paid for."""
+        return self.paid_bytes is None
 
     @property
     def may_begin(self) -> bool:
@@ -121,7 +131,7 @@ class Allowance:
 class Admits(Protocol):
     """What says how much may come in: the pipeline's `Admission`."""
 
-    def meet(self, inbox: str, new: int, has_waiting: Callable[[], bool], found: int = 0) -> str: ...
+    def meet(self, inbox: str, wanted: int, new: int, found: int, has_waiting: Callable[[], bool]) -> Allowance: ...
 
     def allowance(self, inbox: str, wanted: int, asker: str = "") -> Allowance: ...
 

@@ -19,7 +19,6 @@ from watchfolder.errors import FolderFault
 from watchfolder.intake import Ready, dedup
 from watchfolder.order import Order, OrderFile, State, Why
 from watchfolder.pipeline import reuse, timing
-from watchfolder.quota import Allowance
 from watchfolder.sandbox import PlannedFault, Sandbox
 
 USUAL = {"kept": {"look_seconds": 0}, "duplicates": "reuse"}
@@ -182,7 +181,7 @@ def test_a_duplicate_waits_in_the_inbox_and_holds_up_nobody(begin: Open) -> None
     shop.drop("c.jpg", OTHER)
     shop.work(lambda: service.paid == 2)
     assert shop.files("inbox") == ["b.jpg"]
-    assert f"wf-{shop.orders()[0].key}" in shop.intake.candidates.left_waiting(shop.intake.held)["b.jpg"]
+    assert f"wf-{shop.orders()[0].key}" in shop.intake.candidates.left_waiting(shop.intake.allowance)["b.jpg"]
     assert len(shop.orders()) == 2
     shop.to_the_end()
     assert shop.files("outbox") == ["a.jpg", "b.jpg", "c.jpg"]
@@ -216,13 +215,12 @@ def test_a_duplicate_whose_wait_is_over_may_be_held(begin: Open, monkeypatch: py
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
     shop.drop("b.jpg")
-    shop.work(lambda: "b.jpg" in shop.intake.candidates.left_waiting(shop.intake.held))
+    shop.work(lambda: "b.jpg" in shop.intake.candidates.left_waiting(shop.intake.allowance))
     brake = "the brake"
-    monkeypatch.setattr(shop.pipeline.admission, "allowance", lambda *_: Allowance(0, 0, 0, brake))
-    monkeypatch.setattr(shop.pipeline.admission, "meet", lambda _, __, waits, ___: brake if waits() else "")
+    monkeypatch.setattr(shop.pipeline.admission._quota, "meet", lambda _, __, waits, ___: brake if waits() else "")
     shop.work(lambda: not shop.orders())
-    shop.work(lambda: shop.intake.held == "the brake")
-    assert shop.intake.candidates.left_waiting(shop.intake.held)["b.jpg"] == "held: the brake"
+    shop.work(lambda: shop.intake.allowance.is_held)
+    assert shop.intake.candidates.left_waiting(shop.intake.allowance)["b.jpg"] == "held: the brake"
 
 
 def test_a_waiting_duplicate_that_changes_is_a_picture_of_its_own(begin: Open) -> None:
@@ -230,7 +228,7 @@ def test_a_waiting_duplicate_that_changes_is_a_picture_of_its_own(begin: Open) -
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
     shop.drop("b.jpg")
-    shop.work(lambda: "b.jpg" in shop.intake.candidates.left_waiting(shop.intake.held))
+    shop.work(lambda: "b.jpg" in shop.intake.candidates.left_waiting(shop.intake.allowance))
     shop.drop("b.jpg", OTHER)
     shop.work(lambda: service.paid == 2)
     shop.to_the_end()
@@ -378,7 +376,7 @@ def test_what_an_order_delivered_before_it_was_given_up_is_not_bought_again(
     number = int(shop.files("outbox")[0][0])
     shop.drop("duplicate.jpg", PICTURE + bytes([number]))
     shop.intake.nudge(None)
-    shop.work(lambda: "duplicate.jpg" in shop.intake.candidates.left_waiting(shop.intake.held))
+    shop.work(lambda: "duplicate.jpg" in shop.intake.candidates.left_waiting(shop.intake.allowance))
     service.faults.clear()
     record = shop.journal.record
 

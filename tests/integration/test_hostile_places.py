@@ -87,7 +87,7 @@ def test_a_file_held_by_another_machine_waits_and_the_others_go_on(
             patch.setattr(disk, "open_regular", held)
             look_for(shop, 20)
             assert taken(shop) == ["b.jpg"]
-            assert shop.intake.candidates.left_waiting(shop.intake.held) == {"a.jpg": disk.HELD}
+            assert shop.intake.candidates.left_waiting(shop.intake.allowance) == {"a.jpg": disk.HELD}
         look_for(shop, 40)
         assert taken(shop) == ["a.jpg", "b.jpg"]
 

@@ -201,7 +201,7 @@ def test_who_waits_for_room_asks_again_before_that_is_forgotten(build: Build, mo
         shop.look(10.0)
     assert names(shop) == ["a.jpg"]
     assert 10.0 < shop.look(10.0) < 10.0 + timing.WANTS_SECONDS
-    monkeypatch.setattr(shop.pipeline.admission, "meet", lambda *_: "a person is asked")
+    monkeypatch.setattr(shop.pipeline.admission._quota, "meet", lambda *_: "a person is asked")
     assert shop.look(10.0) == 1000.0
 
 
@@ -233,7 +233,7 @@ def test_what_a_failing_claim_leaves_there_is_not_met_anew(build: Build, monkeyp
         met.append(new)
         return ""
 
-    monkeypatch.setattr(shop.pipeline.admission, "meet", meet)
+    monkeypatch.setattr(shop.pipeline.admission._quota, "meet", meet)
     for number in range(3):
         shop.drop(f"{number}.jpg")
     with monkeypatch.context() as patch:
@@ -246,6 +246,20 @@ def test_what_a_failing_claim_leaves_there_is_not_met_anew(build: Build, monkeyp
     shop.look(35.0)
     assert names(shop) == ["0.jpg", "1.jpg", "2.jpg"]
     assert sum(met) == 3
+
+
+def test_what_came_is_counted_once_though_that_cannot_be_written(build: Build) -> None:
+    shop = build(budget={"burst": {"files": 2, "minutes": 2}})
+    written = shop.folder("state") / "quota.json"
+    written.mkdir()  # it cannot be written
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        shop.drop(name)
+    for now in (0.0, 5.0, 10.0):
+        shop.look(now)
+        assert not shop.intake.health.is_open
+    written.rmdir()
+    shop.look(15.0)
+    assert json.loads(written.read_text())["held"] == {"photos": "3 new files in 1 minute"}
 
 
 def fail(_order: Order) -> None:
@@ -281,7 +295,9 @@ def test_a_file_that_another_process_writes_waits_until_it_is_closed(build: Buil
         shop.look(0.0)
         shop.look(50.0)
         assert names(shop) == []
-        assert shop.intake.candidates.left_waiting(shop.intake.held) == {"a.jpg": "another program is still writing it"}
+        assert shop.intake.candidates.left_waiting(shop.intake.allowance) == {
+            "a.jpg": "another program is still writing it"
+        }
         assert decision(shop, "a.jpg").answer is Action.WAIT
     shop.look(55.0)
     assert names(shop) == ["a.jpg"]
@@ -327,7 +343,7 @@ def test_a_file_that_changes_amid_the_claim_of_many_is_seen_again_at_once(
     assert not shop.intake.is_idle()
     assert shop.look(5.0) == 10.0
     shop.look(10.0)
-    assert shop.intake.candidates.left_waiting(shop.intake.held)["b.jpg"] == "it waits for its turn"
+    assert shop.intake.candidates.left_waiting(shop.intake.allowance)["b.jpg"] == "it waits for its turn"
 
 
 # --- whole
@@ -339,7 +355,7 @@ def test_a_cut_picture_waits_and_is_then_refused_as_truncated(build: Build) -> N
     shop.look(0.0)
     shop.look(59.9)
     assert names(shop) == []
-    assert "not complete" in shop.intake.candidates.left_waiting(shop.intake.held)["a.jpg"]
+    assert "not complete" in shop.intake.candidates.left_waiting(shop.intake.allowance)["a.jpg"]
     shop.look(60.0)
     assert shop.order().why is not None
     shop.work(lambda: shop.files("quarantine"))
@@ -653,7 +669,7 @@ def test_explain_gives_the_daemons_own_answer(build: Build) -> None:
     shop.look(0.0)
     shop.look(5.0)
     for name, reason in (
-        shop.intake.candidates.left_waiting(shop.intake.held) | shop.intake.candidates.remarks()
+        shop.intake.candidates.left_waiting(shop.intake.allowance) | shop.intake.candidates.remarks()
     ).items():
         assert decision(shop, name).reason == reason
     assert decision(shop, "gone.jpg").answer is Action.GONE
@@ -810,7 +826,7 @@ def test_a_folder_that_somebody_closes_after_our_claim_closes_no_inbox(as_nobody
             shop.look(now)
             assert shop.intake.health.is_open
         os.chmod(as_nobody / "inbox/client", 0o700)
-        assert shop.intake.candidates.left_waiting(shop.intake.held)["b.jpg"] == "it waits for its turn"
+        assert shop.intake.candidates.left_waiting(shop.intake.allowance)["b.jpg"] == "it waits for its turn"
         shop.look(300.0)
         assert not (as_nobody / "inbox/client").exists()
 

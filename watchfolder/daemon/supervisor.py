@@ -135,7 +135,7 @@ class Supervisor:
         return all(
             worker.health.is_silent
             or worker.health.fault is not None
-            or worker.intake.held
+            or worker.intake.allowance.is_held
             or self._waits_for_service(name, worker.intake)
             or (not worker.health.is_at_work and worker.intake.is_idle())
             for name, worker in self._workers.items()
@@ -156,7 +156,7 @@ class Supervisor:
         """Return what has been done, and what is not done yet."""
         snapshot = self._snapshot()
         intakes = {name: worker.intake for name, worker in self._workers.items()}
-        waiting = {name: intake.candidates.left_waiting(intake.held) for name, intake in intakes.items()}
+        waiting = {name: intake.candidates.left_waiting(intake.allowance) for name, intake in intakes.items()}
         orders = [order for order in self._journal.orders() if order.is_open or order.enclosures]
         holds = [inbox.fault or inbox.held for inbox in snapshot.inboxes.values()]
         ending = Ending.QUARANTINED if snapshot.quarantined else Ending.DONE
@@ -255,7 +255,7 @@ class Supervisor:
             is_open=health.is_within_reach and not lack,
             fault=health.reason or lack,
             fault_code=fault.code if fault is not None else NO_V3 if lack else "",
-            held=intake.held,
+            held=intake.allowance.reason,
             watch=worker.watcher.kind,
             watch_reason=worker.watcher.reason,
             waiting=counts.get("wait", 0),

@@ -25,6 +25,7 @@ from watchfolder.intake.decide import Action, Decision, Sighting, out_of_reach
 from watchfolder.intake.partners import Partners
 from watchfolder.names import Ignored
 from watchfolder.order import Order
+from watchfolder.quota import Allowance
 from watchfolder.snapshot import OutOfReach
 
 _MOST_TOLD = 1000
@@ -172,10 +173,11 @@ class Candidates:
                 return sighting.first_seen
         return None
 
-    def left_waiting(self, held: str) -> dict[str, str]:
+    def left_waiting(self, allowance: Allowance) -> dict[str, str]:
         """Return files that were left for later, with the reason; bounded."""
         left = {name: each.reason for name, each in dict(self._decisions).items() if each.answer is Action.WAIT}
-        left |= dict.fromkeys(list(self.quiet), f"held: {held}" if held else "it waits for its turn")
+        why = f"held: {allowance.reason}" if allowance.is_held else "it waits for its turn"
+        left |= dict.fromkeys(list(self.quiet), why)
         return dict(itertools.islice((self.remarks() | left).items(), _MOST_TOLD))
 
     def are_waiting(self) -> bool:

@@ -90,11 +90,6 @@ class Claims:
             taken = [file for file in moved if self._is_as_found(order, file)]
         return self._keep(order, taken)
 
-    def is_on_way_back(self) -> bool:
-        """Is a paid order on its way back to its parking place? Until it is there, its bytes must not be taken anew."""
-        orders = self._journal.orders(self._inbox.name)
-        return any(order.state is State.RELEASED and order.charged for order in orders)
-
     def recover(self) -> None:
         """Complete or undo what a crash left behind in this inbox. Raises FolderFault."""
         self._sweep()  # first: a name that was held is free again

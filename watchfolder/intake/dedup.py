@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -99,10 +99,6 @@ class Dedup:
         self._reuses = self._flow.may_reuse(inbox)
         self._hashes: dict[tuple[str, str], str | None] = {}  # of files under way that had none
 
-    @property
-    def is_ready(self) -> bool:
-        return not self._reuses or self._scope.delivery_index.is_ready
-
     @contextlib.contextmanager
     def sort(self, ready: Sequence[Ready]) -> Iterator[Sorted]:
         """Part the files by what is known of their bytes. In the block no other inbox begins an order."""
@@ -111,7 +107,7 @@ class Dedup:
             under_way = self._under_way(ready)  # first: what is parked meanwhile is missed by neither
             parts = Sorted(under_way, self._parked(), left=left)
             read = self._sort(ready, parts)
-            if not self.is_ready:  # it broke just now, and called old pictures new
+            if self._reuses and not self._scope.delivery_index.is_ready:  # broken since, it called old pictures new
                 parts.put_off(read)
                 yield Sorted(left=left)
                 return
@@ -147,15 +143,6 @@ class Dedup:
     def wait(self, duplicates: Mapping[str, Duplicate], key: str) -> None:
         """Let them wait; `key` is the order that was begun with the first of those whose duplicate was beside them."""
         self.waiting |= {name: replace(duplicate, key=duplicate.key or key) for name, duplicate in duplicates.items()}
-
-    def parked_bytes(self) -> Mapping[int, Collection[str]]:
-        """Return the hashes of the bytes, by their number, that would take up an order which is paid for."""
-        parked_bytes: dict[int, set[str]] = {}
-        for order in self._parked():
-            for file in order.files if order.charged else ():
-                if file.sha256 is not None:
-                    parked_bytes.setdefault(file.size, set()).add(file.sha256)
-        return parked_bytes
 
     def has_ended(self) -> bool:
         """Has any file waited for long enough? Any thread may ask."""

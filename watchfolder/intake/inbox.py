@@ -36,7 +36,7 @@ class Intake:
     ) -> None:
         self.inbox = inbox
         self.health = InboxHealth(inbox)
-        self.held = ""  # why nothing is taken until a person says so
+        self.allowance = Allowance()  # what this beat may take
         self._claims = claims
         self._folders = folders
         self._admission = admission
@@ -83,21 +83,18 @@ class Intake:
         try:
             self._look(now)
             self.candidates.wake_due(now, self._claims.dedup.ended())
-            new, found = self.candidates.new, self.candidates.found
-            self.held = self._admission.meet(self.inbox.name, new, self.candidates.are_waiting, found)
-            self.candidates.new = self.candidates.found = 0
+            self.allowance = self._ask()
             self._work(now)
-            goes_on = not self.waits_for_pipeline and self._allowance().may_begin
         except FolderFault as fault:
             self.health.report(fault, self.health.needs)
             self._explain(fault)
             return now + _FAULT_SECONDS
         if self._nudges.are_left:
             return now
-        if goes_on:
+        if self.candidates.quiet and self.allowance.may_begin and not self.waits_for_pipeline:
             return self._end_of_wait(now)
         duplicates_due = now + _DUPLICATES_SECONDS if self._claims.dedup.waiting else self._scan_at
-        asks_due = now + _ASKS_SECONDS if self.candidates.quiet and not self.held else self._scan_at
+        asks_due = now + _ASKS_SECONDS if self.candidates.quiet and not self.allowance.is_held else self._scan_at
         return min(self._scan_at, duplicates_due, asks_due, self.candidates.next_due)
 
     def _explain(self, fault: FolderFault) -> None:
@@ -131,12 +128,12 @@ class Intake:
                 self._sweep_reasons()
                 self._reasons_at = now + max(_REASONS_SECONDS, seconds() / _SCANS_AT_MOST)
 
-    def _allowance(self) -> Allowance:
-        """Return how much may be taken of what is quiet."""
-        is_barred = self.held or self._claims.is_on_way_back() or not self._claims.dedup.is_ready
-        if is_barred or not self.candidates.quiet:
-            return Allowance(0, 0, 0, self.held)
-        return self._admission.allowance(self.inbox.name, len(self.candidates.quiet))
+    def _ask(self) -> Allowance:
+        """Tell what came, once whatever becomes of that, and return how much of what is quiet may be taken."""
+        candidates = self.candidates
+        new, found = candidates.new, candidates.found
+        candidates.new = candidates.found = 0
+        return self._admission.meet(self.inbox.name, len(candidates.quiet), new, found, candidates.are_waiting)
 
     def _end_of_wait(self, now: float) -> float:
         """Return until when it pays to wait for files that are about to settle; a lone file waits for none."""
@@ -148,10 +145,10 @@ class Intake:
     def _work(self, now: float) -> None:
         """Claim what has settled: one file while they trickle, many in one order when they pour."""
         self.waits_for_pipeline = False
-        if self.held:
+        allowance = self.allowance
+        if allowance.is_held:
             self._look_at_held(now)
-        allowance = self._allowance()
-        if allowance.may_begin and self._end_of_wait(now) > now:
+        if not allowance.orders or (allowance.may_begin and self._end_of_wait(now) > now):
             return
         with disk.folders_kept_open():
             ready = self._decide(self._may_take(allowance), allowance, now)
@@ -164,10 +161,9 @@ class Intake:
 
     def _may_take(self, allowance: Allowance) -> Iterable[str]:
         """Return what may be taken: where nothing may be bought, what is paid for already."""
-        if allowance.may_begin:
-            return self.candidates.quiet
-        parked_bytes = self._claims.dedup.parked_bytes() if allowance.files else {}
-        return [name for name in self.candidates.quiet if _is_in(parked_bytes, self.candidates.sightings[name])]
+        paid, sightings = allowance.paid_bytes, self.candidates.sightings
+        quiet = self.candidates.quiet
+        return quiet if paid is None else [name for name in quiet if _is_in(paid, sightings[name])]
 
     def _look_at_held(self, now: float) -> None:
         """Decide about what is held, and take none of it: what is no picture does not wait to be let go.
@@ -287,7 +283,7 @@ def _may_be_one_order(ready: Sequence[Ready], taken: Sequence[Ready]) -> bool:
     return bool(one.address) is bool(other.address) and not one.is_list and not other.is_list
 
 
-def _is_in(parked_bytes: Mapping[int, Collection[str]], sighting: Sighting) -> bool:
+def _is_in(paid_bytes: Mapping[int, Collection[str]], sighting: Sighting) -> bool:
     """May these be bytes that are waited for? They are read for their hash once."""
-    hashes = parked_bytes.get(sighting.size, ())
+    hashes = paid_bytes.get(sighting.size, ())
     return bool(hashes) and (sighting.sha256 is None or sighting.sha256 in hashes)

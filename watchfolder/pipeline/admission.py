@@ -1,7 +1,7 @@
-"""How much may come in now: the one place that says so, to the intake and for the lines of a list."""
+"""May an inbox take a file now, and how many? Answered here alone, to the intake and for the lines of a list."""
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from watchfolder.api import Service
 from watchfolder.config import Config, Inbox
@@ -26,6 +26,7 @@ class Admission:
     ) -> None:
         self.runtimes: dict[str, InboxRuntime] = {}
         self._most_orders = config.orders_in_flight
+        self._mode = config.api.mode
         self._journal = journal
         self._quota = Quota(config, journal.clock)
         self._breaker = breaker
@@ -37,29 +38,39 @@ class Admission:
 
     # --- what an inbox may take
 
-    def meet(self, inbox: str, new: int, has_waiting: Callable[[], bool], found: int = 0) -> str:
-        """Count so many new files, and `found` that were there from the start; return what holds those that wait."""
+    def meet(self, inbox: str, wanted: int, new: int, found: int, has_waiting: Callable[[], bool]) -> Allowance:
+        """Return what of so many settled files the inbox may take now.
+
+        What came is counted first: `new` files, and `found` that were there from the start. Raises FolderFault.
+        """
 
         def waits() -> bool:
             return has_waiting() or any(order.is_list for order in self._journal.orders(inbox))
 
-        return self._quota.meet(inbox, new, waits, found)
+        reason = self._quota.meet(inbox, new, waits, found)
+        if reason or not wanted or self._may_be_paid_for(inbox):
+            return Allowance(reason=reason)
+        return self.allowance(inbox, wanted)
 
     def allowance(self, inbox: str, wanted: int, asker: str = "") -> Allowance:
         """Return what of so many files the inbox may take now, or the list in it that asks.
 
         It is set aside until it is spent, or asked for anew. Raises FolderFault.
         """
-        runtime, reason = self.runtimes[inbox], self._quota.why(inbox)
+        if reason := self._quota.why(inbox):
+            return Allowance(reason=reason)
+        runtime = self.runtimes[inbox]
         runtime.wanted_at = self._journal.clock.awake()
-        orders = self._orders(runtime)
-        paid = 0 if orders else self._paid_orders(inbox)
-        files = self._files(runtime, wanted) if orders else paid
-        if orders and files:
-            files = self._quota.reserve(inbox, files, asker or inbox)
-            orders = orders if files else 0
-        most_bytes = runtime.context.folders.room_for_order(runtime.context.inbox) if orders or paid else 0
-        return Allowance(orders or paid, files, most_bytes, reason, may_buy=not paid)
+        orders, paid_bytes = self._orders(runtime), None
+        if orders:
+            files = self._files(runtime, wanted)
+            if files and not (files := self._quota.reserve(inbox, files, asker or inbox)):
+                return Allowance()
+        elif orders := self._paid_orders(inbox):
+            files, paid_bytes = orders, self._paid_bytes(runtime.context.inbox)
+        else:
+            return Allowance()
+        return Allowance(orders, files, runtime.context.folders.room_for_order(runtime.context.inbox), "", paid_bytes)
 
     def spend(self, order: Order) -> None:
         """Record that an order takes its files, before it is claimed: a claim that is repeated counts once.
@@ -146,12 +157,32 @@ class Admission:
         most = min(share, self._most_orders - sum(map(_is_held_up, own)))
         return max(0, min(self._most_orders - len(holding), most - len(held)))
 
+    def _may_be_paid_for(self, inbox: str) -> bool:
+        """Must what came wait until it is known whether these bytes are paid for?
+
+        While a paid order is on its way back to its parking place, or the earlier deliveries are being read.
+        """
+        context = self.runtimes[inbox].context
+        if flow_of(context.inbox).may_reuse(context.inbox) and not context.delivery_index.is_ready:
+            return True
+        return any(order.state is State.RELEASED and order.charged for order in self._journal.orders(inbox))
+
     def _paid_orders(self, inbox: str) -> int:
         """Return how many paid orders may be taken up again while there are no credits for others."""
         fault = self._breaker.refusal
         if fault is None or fault.scope is not Scope.PURCHASES or self._breaker.is_down or self._stop.is_set():
             return 0
         return max(0, self._most_orders - sum(order.inbox == inbox for order in self._with_slot()))
+
+    def _paid_bytes(self, inbox: Inbox) -> Mapping[int, Collection[str]]:
+        """Return the hashes of the bytes, by their number, that would take up an order which is paid for."""
+        product, paid_bytes = (self._mode, flow_of(inbox).product_of(inbox)), dict[int, set[str]]()
+        for order in self._journal.parked():
+            is_same = not order.is_of_many and (order.mode, order.product) == product
+            for file in order.files if order.charged and is_same else ():
+                if file.sha256 is not None:
+                    paid_bytes.setdefault(file.size, set()).add(file.sha256)
+        return paid_bytes
 
     def _with_slot(self) -> Sequence[Order]:
         """Return the orders that hold slots; some of those that the service does not end make room."""

@@ -96,7 +96,7 @@ def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Orde
     if not free:  # asked first: what is reserved for this list is nobody else's
         return order
     allowance = context.admission.allowance(order.inbox, len(free), order.key)
-    if allowance.reason is not None:
+    if allowance.is_held:
         return context.journal.put_off(order, timing.LIST_HELD_SECONDS, last_error=allowance.reason)
     lines = free[: allowance.files] if allowance.may_begin else []
     if not lines:
