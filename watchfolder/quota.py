@@ -119,13 +119,9 @@ class Allowance:
         return self.reason is not None
 
     @property
-    def may_buy(self) -> bool:
-        """May new orders be begun? Else parked ones are taken up again, each of one file: they are paid for."""
-        return self.paid_bytes is None
-
-    @property
     def may_begin(self) -> bool:
-        return self.orders > 0 and self.may_buy
+        """May new orders be begun? Else parked ones may be taken up again, each of one file: they are paid for."""
+        return self.orders > 0 and self.paid_bytes is None
 
 
 class Admits(Protocol):

@@ -30,7 +30,8 @@ class InboxSnapshot(Part):
     """One inbox. Counts are files by what the intake thinks of them: wait, stay (no picture, or out of reach)."""
 
     is_open: bool = False
-    fault: str = ""  # why it is not, in words
+    service: str = ""
+    fault: str = ""  # why it is not open, in words, where a folder is at fault
     fault_code: str = ""
     held: str = ""  # why its files stay until a person says so: the quota
     watch: str = ""  # events or polling
@@ -43,6 +44,14 @@ class InboxSnapshot(Part):
     closed: tuple[OutOfReach, ...] = ()  # where these are: a few folders, those with the most of them
     oldest_waiting_since: Instant | None = None
     remarks: dict[str, str] = {}  # files (escaped names) that a person should see to, with the reason
+
+    @property
+    def is_at_fault(self) -> bool:
+        return bool(self.fault or self.fault_code)
+
+    @property
+    def is_held(self) -> bool:
+        return bool(self.held)
 
 
 class Counts(Part):

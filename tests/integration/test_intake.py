@@ -262,6 +262,17 @@ def test_what_came_is_counted_once_though_that_cannot_be_written(build: Build) -
     assert json.loads(written.read_text())["held"] == {"photos": "3 new files in 1 minute"}
 
 
+def test_nothing_is_taken_once_a_step_has_found_that_a_folder_failed(build: Build) -> None:
+    shop = build(api={"reads": "v3"})
+    shop.drop("a.jpg")
+    shop.look(0.0)
+    shop.intake.health.report(FolderFault("the share has gone", code="EIO"))
+    shop.intake.beat(5.0)
+    assert names(shop) == []
+    shop.look(6.0)
+    assert names(shop) == ["a.jpg"]
+
+
 def fail(_order: Order) -> None:
     raise FolderFault("the disk is full", code="ENOSPC")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from shop import OTHER, PICTURE, Shop, opened, opening
 
-from watchfolder.pipeline import timing
+from watchfolder.api.service import ASK_FOR_V3_SECONDS
 
 
 def test_an_inbox_that_waits_for_v3_reads_goes_on_once_the_service_has_them(tmp_path: Path) -> None:
@@ -13,13 +13,13 @@ def test_an_inbox_that_waits_for_v3_reads_goes_on_once_the_service_has_them(tmp_
         shop, service = build({"dialect": "v2", "look_seconds": 0})
         shop.drop("a.jpg", PICTURE)
         shop.drop("a.original.jpg", OTHER)
-        shop.work(lambda: shop.pipeline.admission.missing("photos"))
+        shop.work(lambda: shop.pipeline.admission.has_no_v3("photos"))
         for _ in range(3):
             shop.beat()
             shop.rest()
         asked = len(service.requests)
         service.dialect = "both"
-        shop.clock.pass_time(timing.ASK_FOR_V3_SECONDS + 1)
+        shop.clock.pass_time(ASK_FOR_V3_SECONDS + 1)
         shop.to_the_end()
         assert shop.files("inbox") == []
         assert (len(service.orders), service.sins) == (1, [])

@@ -70,13 +70,14 @@ def test_the_original_is_copied_and_stays_what_and_where_it_was(begin: Open) -> 
     assert [file.name for file in end.files] == ["Berg/Füße.jpg"]
 
 
-def test_a_lent_original_is_none_of_the_inboxs_own_before_it_opens(begin: Open) -> None:
+def test_a_lent_original_is_none_of_the_inboxs_own_before_it_opens(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shop, _ = begin()
     keep(shop, "a.jpg")
     find(shop, "a.jpg")
-    runtime, may_ask = shop.pipeline.runtimes["found"], threading.Event()
-    for _ in range(shop.config.orders_in_flight + 1):  # all its workers
-        runtime.workers.submit(may_ask.wait)
+    ask, may_ask = shop.service._ask_reads, threading.Event()
+    monkeypatch.setattr(shop.service, "_ask_reads", lambda: may_ask.wait() and ask())
     for _ in range(3):  # its inbox opens later than ours
         shop.beat()
         shop.pass_time(5.0)

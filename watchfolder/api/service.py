@@ -1,6 +1,7 @@
 """The operations on the service that an order needs, each in words of our own and raising only our own errors."""
 
 import json
+import threading
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -27,9 +28,12 @@ from watchfolder.api.answers import (
 from watchfolder.api.client import Client
 from watchfolder.api.rate_limiter import Priority
 from watchfolder.api.table import Call, NoRoute, Retired, storage_error_of
-from watchfolder.api.transport import Body
+from watchfolder.api.transport import Body, Pace
+from watchfolder.config import ApiSection
 from watchfolder.config.values import is_loopback
+from watchfolder.counters import Counters
 from watchfolder.errors import OrderMissing, OrderRetry, WatchfolderError
+from watchfolder.events import event
 
 Reads = Literal["v2", "v3"]
 _T = TypeVar("_T")
@@ -37,33 +41,50 @@ _EXPIRED = "ORDER_EXPIRED"
 _NO_RETENTION = "FILE_RETENTION_UNKNOWN"
 _NO_ORDER = "/orders/0"  # an id that no order has
 _PAGES = 10  # of the order list, at most: a server that obeys the keyword has one
+_ASK_AGAIN_SECONDS = 60.0
+ASK_FOR_V3_SECONDS = 3600.0  # a server that lacks what an inbox waits for may learn it
 
 
 class Service(Client):
-    _shown: Reads | None = None  # by the server
-    _was_v2 = False  # before it was doubted
+    def __init__(
+        self,
+        settings: ApiSection,
+        *,
+        transfers: int,
+        stop: threading.Event,
+        pace: Pace | None = None,
+        counters: Counters | None = None,
+    ) -> None:
+        super().__init__(settings, transfers=transfers, stop=stop, pace=pace, counters=counters)
+        self._shown: Reads | None = None  # by the server; of both, v3
+        self._guard = threading.Lock()
+        self._is_asking = False  # which reads it knows
+        self._asked_at = float("-inf")
 
     @property
     def reads(self) -> Reads:
         """Which reads the server knows. If no order has shown it yet, an order that cannot exist is asked for."""
         if self.known_reads is None:
-            with suppress(OrderMissing):  # as it should be
-                self._read(Call.LOOK, _NO_ORDER, lambda _: None)
+            self._ask_reads()
         return self.known_reads or "v3"
 
     @property
     def known_reads(self) -> Reads | None:
         return self._shown if self._settings.reads == "auto" else self._settings.reads
 
-    def doubt_reads(self) -> None:
-        """Find out anew which reads the server knows, unless the configuration says it."""
-        self._was_v2 = self.has_no_v3
-        self._shown = None
+    def most_files(self, wanted: int, now: float, tell: Callable[[], None], *, needs_v3: bool) -> int:
+        """Return how many of so many files an order may hold: v2 tells of one alone, and is none where it needs v3.
 
-    @property
-    def has_no_v3(self) -> bool:
-        """Has it shown that it lacks the v3 reads? So it is until it shows that it has them."""
-        return self.known_reads == "v2" or (self.known_reads is None and self._was_v2)
+        None, too, while the server is being asked, in a thread which calls `tell` at its end. Where nobody answers, an
+        order of one file shows what is wrong. `now` is in seconds.
+        """
+        lacks_v3 = needs_v3 and self.known_reads == "v2"
+        if self.known_reads is None or (lacks_v3 and self._settings.reads == "auto"):
+            self._ask_aside(now - (ASK_FOR_V3_SECONDS if lacks_v3 else _ASK_AGAIN_SECONDS), now, tell)
+        if self.known_reads == "v3":
+            return wanted
+        is_to_come = self.known_reads is None and self._is_asking
+        return 0 if lacks_v3 or is_to_come else 1
 
     def create(self, path: str, body: str, sent_names: Sequence[str]) -> Created:
         read, priority = partial(read_created, sent_names=sent_names), Priority.PURCHASE
@@ -183,12 +204,15 @@ class Service(Client):
         order settles for v2: a gateway's passing 404 can not.
         """
         known = self.known_reads
-        if known is not None:
-            try:
-                return self._read_in(known, call, path, read)
-            except Retired:
-                self._shown = None  # the server has learned v3 since
-                raise
+        if known is None:
+            return self._read_unknown(call, path, read)
+        try:
+            return self._read_in(known, call, path, read)
+        except Retired:
+            self._shown = None  # the server has learned v3 since
+            raise
+
+    def _read_unknown(self, call: Call, path: str, read: Callable[[object], _T]) -> _T:
         try:
             return self._read_in("v3", call, path, read)
         except (NoRoute, OrderMissing) as error:
@@ -206,11 +230,35 @@ class Service(Client):
         try:
             answer = self._ask(call, "GET", f"/api/{reads}{path}", read)
         except WatchfolderError as error:
-            if self.known_reads is None and _is_of_order(error):
-                self._shown = reads
+            if _is_of_order(error):
+                self._note_reads(reads)
             raise
-        self._shown = reads
+        self._note_reads(reads)
         return answer
+
+    def _note_reads(self, reads: Reads) -> None:
+        if self._shown != "v3":  # what v2 answers to one that began earlier says nothing against it
+            self._shown = reads
+
+    def _ask_reads(self) -> None:
+        with suppress(OrderMissing):  # as it should be
+            self._read_unknown(Call.LOOK, _NO_ORDER, lambda _: None)
+
+    def _ask_aside(self, since: float, now: float, tell: Callable[[], None]) -> None:
+        """Ask in a thread of its own, unless that was done since then."""
+        with self._guard:
+            if self._asked_at < since:
+                self._asked_at, self._is_asking = now, True
+                threading.Thread(target=self._tell_reads, args=(tell,), name="reads", daemon=True).start()
+
+    def _tell_reads(self, tell: Callable[[], None]) -> None:
+        try:
+            with suppress(WatchfolderError):  # then orders hold one file each, and show what is wrong
+                self._ask_reads()
+                event("service.reads", reads=self.reads)
+        finally:
+            self._is_asking = False  # first: an inbox that is told asks
+            tell()
 
     def _check_url(self, url: str) -> None:
         """Refuse a link that would carry pictures in the clear, or make us log in somewhere."""

@@ -32,14 +32,13 @@ class Composition:
         pace: Pace | None = None,
     ) -> None:
         self._config = config
-        self._wake_inbox = wake_inbox
         self.folders = Folders(config.state_dir, journal.instance, config.commands, config.inboxes.values())
         self.service = Service(config.api, transfers=config.transfers, stop=stop, pace=pace, counters=journal.counters)
         self.pipeline = Pipeline(config, journal, stop, wake, pushes)
-        self.transfers = TransferPool(config.transfers, self.pipeline.admission.is_silent)
-        self.delivery_index = DeliveryIndex(config.state_dir, self._wake_inboxes)
-        admission = self.pipeline.admission
-        scope = DedupScope(self.delivery_index, admission.inbox_of)
+        self.transfers = TransferPool(config.transfers, self.pipeline.runtimes.is_silent)
+        self.delivery_index = DeliveryIndex(config.state_dir, self.pipeline.runtimes.wake)
+        admission, inbox_of = self.pipeline.admission, self.pipeline.runtimes.inbox_of
+        scope = DedupScope(self.delivery_index, inbox_of)
         self.intakes: dict[str, Intake] = {}
         for name, inbox in config.inboxes.items():
             publisher = Publisher(inbox, journal, self.folders, config.inboxes.values())
@@ -49,7 +48,7 @@ class Composition:
             intake = self.intakes[name] = Intake(
                 inbox, claims, self.folders, admission, publisher.originals.sweep_why_files
             )
-            shared = (self.service, self.transfers, self.delivery_index, admission.inbox_of, admission)
+            shared = (self.service, self.transfers, self.delivery_index, inbox_of, admission)
             context = StepContext(inbox, journal, self.folders, publisher, *shared)
             most = config.orders_in_flight + 1  # one may hang on another inbox's share: `context.read_other_inbox`
             workers = ThreadPoolExecutor(most, f"step-{name}")
@@ -65,7 +64,3 @@ class Composition:
         self.pipeline.close()
         self.service.close()
         self.delivery_index.close()
-
-    def _wake_inboxes(self) -> None:
-        for name in self._config.inboxes:
-            self._wake_inbox(name)

@@ -158,7 +158,7 @@ class Supervisor:
         intakes = {name: worker.intake for name, worker in self._workers.items()}
         waiting = {name: intake.candidates.left_waiting(intake.allowance) for name, intake in intakes.items()}
         orders = [order for order in self._journal.orders() if order.is_open or order.enclosures]
-        holds = [inbox.fault or inbox.held for inbox in snapshot.inboxes.values()]
+        holds = [inbox.is_at_fault or inbox.is_held for inbox in snapshot.inboxes.values()]
         ending = Ending.QUARANTINED if snapshot.quarantined else Ending.DONE
         if any([snapshot.blocked, orders, *waiting.values(), *holds]):
             ending = Ending.UNFINISHED
@@ -191,7 +191,7 @@ class Supervisor:
 
     def _waits_for_service(self, name: str, intake: Intake) -> bool:
         admission = self._pipeline.admission
-        is_barred = admission.is_closed_to(intake.inbox.service) or admission.missing(name) != ""
+        is_barred = admission.is_closed_to(intake.inbox.service) or admission.has_no_v3(name)
         return intake.candidates.has_scanned and is_barred
 
     def _snapshot(self) -> Snapshot:
@@ -250,12 +250,13 @@ class Supervisor:
     def _inbox_snapshot(self, worker: InboxWorker, orders: UnderWay) -> InboxSnapshot:
         intake, health, counts = worker.intake, worker.health, worker.intake.counts(orders)
         oldest, closed = intake.candidates.first_waiting(), intake.candidates.out_of_reach()
-        lack, fault = self._pipeline.admission.missing(intake.inbox.name), health.fault
+        lacks_v3, fault = self._pipeline.admission.has_no_v3(intake.inbox.name), health.fault
         return InboxSnapshot(
-            is_open=health.is_within_reach and not lack,
-            fault=health.reason or lack,
-            fault_code=fault.code if fault is not None else NO_V3 if lack else "",
-            held=intake.allowance.reason,
+            is_open=health.is_within_reach and not lacks_v3,
+            service=intake.inbox.service,
+            fault=health.reason,
+            fault_code=fault.code if fault is not None else NO_V3 if lacks_v3 else "",
+            held=intake.allowance.reason or "",
             watch=worker.watcher.kind,
             watch_reason=worker.watcher.reason,
             waiting=counts.get("wait", 0),

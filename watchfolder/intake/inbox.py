@@ -157,7 +157,7 @@ class Intake:
             here = [name for name in _names(ready) if name in self.candidates.sightings]  # an original may be lent
             self.candidates.quiet = dict.fromkeys(here, now) | self.candidates.quiet
         elif ready:
-            self._claim(ready, now, may_buy=allowance.may_buy)
+            self._claim(ready, now, may_buy=allowance.paid_bytes is None)
 
     def _may_take(self, allowance: Allowance) -> Iterable[str]:
         """Return what may be taken: where nothing may be bought, what is paid for already."""

@@ -3,15 +3,13 @@
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from watchfolder.api import Service
 from watchfolder.config import Config, Inbox
-from watchfolder.errors import Scope, WatchfolderError
-from watchfolder.events import event
+from watchfolder.errors import Scope
 from watchfolder.journal import Journal
 from watchfolder.order import Order, Role, State
 from watchfolder.pipeline import timing
 from watchfolder.pipeline.breaker import Breaker
-from watchfolder.pipeline.context import InboxRuntime
+from watchfolder.pipeline.context import InboxRuntime, InboxRuntimes
 from watchfolder.quota import Allowance, Quota
 from watchfolder.services import flow_of
 
@@ -22,9 +20,15 @@ class Admission:
     """Any thread may ask. `running` holds the keys of the orders whose steps are under way."""
 
     def __init__(
-        self, config: Config, journal: Journal, breaker: Breaker, running: Collection[str], stop: threading.Event
+        self,
+        config: Config,
+        journal: Journal,
+        breaker: Breaker,
+        runtimes: InboxRuntimes,
+        running: Collection[str],
+        stop: threading.Event,
     ) -> None:
-        self.runtimes: dict[str, InboxRuntime] = {}
+        self._runtimes = runtimes
         self._most_orders = config.orders_in_flight
         self._mode = config.api.mode
         self._journal = journal
@@ -32,9 +36,6 @@ class Admission:
         self._breaker = breaker
         self._running = running
         self._stop = stop
-        self._guard = threading.Lock()
-        self._is_asking = False  # which reads the service knows
-        self._asked_at = float("-inf")
 
     # --- what an inbox may take
 
@@ -47,9 +48,10 @@ class Admission:
         def waits() -> bool:
             return has_waiting() or any(order.is_list for order in self._journal.orders(inbox))
 
-        reason = self._quota.meet(inbox, new, waits, found)
-        if reason or not wanted or self._may_be_paid_for(inbox):
-            return Allowance(reason=reason)
+        held = Allowance(reason=self._quota.meet(inbox, new, waits, found))
+        is_open = self._runtimes[inbox].health.is_open  # a step may have found since that a folder failed
+        if held.is_held or not wanted or not is_open or self._may_be_paid_for(inbox):
+            return held
         return self.allowance(inbox, wanted)
 
     def allowance(self, inbox: str, wanted: int, asker: str = "") -> Allowance:
@@ -57,9 +59,10 @@ class Admission:
 
         It is set aside until it is spent, or asked for anew. Raises FolderFault.
         """
-        if reason := self._quota.why(inbox):
-            return Allowance(reason=reason)
-        runtime = self.runtimes[inbox]
+        held = Allowance(reason=self._quota.why(inbox))
+        if held.is_held:
+            return held
+        runtime = self._runtimes[inbox]
         runtime.wanted_at = self._journal.clock.awake()
         orders, paid_bytes = self._orders(runtime), None
         if orders:
@@ -81,12 +84,10 @@ class Admission:
             files = sum(file.role is not Role.COPY for file in order.files)
             self._quota.take(order.inbox, files, order.key, order.of_list or order.inbox)
 
-    def missing(self, inbox: str) -> str:
-        """Say what the service lacks without which the inbox has to wait; "" while nothing is known to be lacking."""
-        context = self.runtimes[inbox].context
-        flow = flow_of(context.inbox)
-        is_lacking = flow.needs_v3 and context.service.has_no_v3
-        return f"the service has no v3 reads, without which there is no {flow.name}" if is_lacking else ""
+    def has_no_v3(self, inbox: str) -> bool:
+        """Does the inbox wait for what the service is known not to have?"""
+        context = self._runtimes[inbox].context
+        return flow_of(context.inbox).needs_v3 and context.service.known_reads == "v2"
 
     # --- what the pipeline asks
 
@@ -97,20 +98,6 @@ class Admission:
         begun = (order for order in self._with_slot() if order.traits.is_at_service or order.key in self._running)
         return self._most_orders - sum(1 for _ in begun)
 
-    def inbox_of(self, name: str) -> Inbox | None:
-        """Return another inbox, while its folders can be read."""
-        return self.runtimes[name].context.inbox if self.is_within_reach(name) else None
-
-    def is_within_reach(self, inbox: str) -> bool:
-        """Are its folders there, and do they answer? Else none of its orders goes on, and nobody is to wait for one."""
-        runtime = self.runtimes.get(inbox)
-        return runtime is not None and runtime.health.is_within_reach
-
-    def is_silent(self, inbox: str) -> bool:
-        """Does one of its folders not answer? Then its steps may hang for ever."""
-        runtime = self.runtimes.get(inbox)
-        return runtime is not None and runtime.health.is_silent
-
     # --- what people are told
 
     def is_closed_to(self, service: str) -> bool:
@@ -119,7 +106,7 @@ class Admission:
     def limit(self, now: float) -> str:
         """Name what keeps the flow from being faster: service, plan, line, or nothing ("")."""
         recently = now - timing.LIMIT_SECONDS
-        context = next(iter(self.runtimes.values())).context  # all have one line to the same service
+        context = next(iter(self._runtimes.values())).context  # all have one line to the same service
         held = [order.state for order in self._with_slot()]
         if self._breaker.open_since is not None or self._breaker.is_down:
             return "service"
@@ -152,7 +139,7 @@ class Admission:
         if any(map(_may_be_created, held)):
             return 0  # until then, files wait to be more in the next one
         recently = self._journal.clock.awake() - timing.WANTS_SECONDS
-        wanting = sum(each.wanted_at > recently for each in self.runtimes.values())
+        wanting = sum(each.wanted_at > recently for each in self._runtimes.values())
         share = -(-self._most_orders // wanting)
         most = min(share, self._most_orders - sum(map(_is_held_up, own)))
         return max(0, min(self._most_orders - len(holding), most - len(held)))
@@ -162,7 +149,7 @@ class Admission:
 
         While a paid order is on its way back to its parking place, or the earlier deliveries are being read.
         """
-        context = self.runtimes[inbox].context
+        context = self._runtimes[inbox].context
         if flow_of(context.inbox).may_reuse(context.inbox) and not context.delivery_index.is_ready:
             return True
         return any(order.state is State.RELEASED and order.charged for order in self._journal.orders(inbox))
@@ -194,8 +181,8 @@ class Admission:
         if not order.traits.holds_slot:
             return False
         if order.key in self._running:
-            return not self.is_silent(order.inbox)
-        is_due = order.is_due(self._journal.clock.elapsed()) and self.is_within_reach(order.inbox)
+            return not self._runtimes.is_silent(order.inbox)
+        is_due = order.is_due(self._journal.clock.elapsed()) and self._runtimes.is_within_reach(order.inbox)
         return is_due and not self._breaker.is_in_doubt(order)  # else it waits for its turn, and other services do not
 
     def _give_way(self, orders: Iterable[Order]) -> set[str]:
@@ -217,7 +204,7 @@ class Admission:
         return not holding and all(order.key in waited_out for order in live)
 
     def _may_ask(self, order: Order) -> bool:
-        return order.needs_service and not order.refused_by and self.is_within_reach(order.inbox)
+        return order.needs_service and not order.refused_by and self._runtimes.is_within_reach(order.inbox)
 
     def _has_order_without_doubt(self, service: str) -> bool:
         live = (order for order in self._journal.orders() if order.service == service and self._may_ask(order))
@@ -232,31 +219,7 @@ class Admission:
         most = min(wanted, inbox.max_files_per_order, flow.files_limit)
         if self.is_closed_to(inbox.service) or (most == 1 and not flow.needs_v3):
             return 1
-        if self.missing(inbox.name) and self._asked_at < self._journal.clock.awake() - timing.ASK_FOR_V3_SECONDS:
-            service.doubt_reads()
-        if service.known_reads is None and self._wait_for_reads(runtime):
-            return 0
-        if service.known_reads == "v3":
-            return most
-        return 0 if self.missing(inbox.name) else 1  # where nobody could be asked, that one shows what is wrong
-
-    def _wait_for_reads(self, runtime: InboxRuntime) -> bool:
-        with self._guard:
-            now = self._journal.clock.awake()
-            if self._asked_at < now - timing.ASK_READS_AGAIN_SECONDS:
-                self._asked_at, self._is_asking = now, True
-                runtime.workers.submit(self._ask_reads, runtime.context.service)
-            return self._is_asking
-
-    def _ask_reads(self, service: Service) -> None:
-        try:
-            event("service.reads", reads=service.reads)
-        except WatchfolderError:  # then its orders hold one file each, and show what is wrong
-            pass
-        finally:
-            self._is_asking = False  # first: an inbox that is woken asks
-            for runtime in self.runtimes.values():
-                runtime.wake()
+        return service.most_files(most, self._journal.clock.awake(), self._runtimes.wake, needs_v3=flow.needs_v3)
 
 
 def _may_be_created(order: Order) -> bool:

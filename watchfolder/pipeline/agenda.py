@@ -7,7 +7,7 @@ third death tells. Instants are seconds since the boot.
 
 import contextlib
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from watchfolder.clock import back_off
@@ -15,8 +15,8 @@ from watchfolder.errors import FolderFault, Scope, SlowDown
 from watchfolder.journal import Journal
 from watchfolder.order import Order, State
 from watchfolder.pipeline import timing
-from watchfolder.pipeline.admission import Admission
 from watchfolder.pipeline.breaker import Breaker
+from watchfolder.pipeline.context import InboxRuntimes
 from watchfolder.pipeline.poll_schedule import PollSchedule
 
 _SUSPECT_DEATHS = 2
@@ -36,12 +36,20 @@ class Planned:
 class Agenda:
     """Any thread may ask. What orders have reached is in memory only: after a restart the pauses are short again."""
 
-    def __init__(self, journal: Journal, polls: PollSchedule, breaker: Breaker, admission: Admission) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        polls: PollSchedule,
+        breaker: Breaker,
+        runtimes: InboxRuntimes,
+        room: Callable[[], int],
+    ) -> None:
         self._journal = journal
         self._clock = journal.clock
         self._polls = polls
         self._breaker = breaker
-        self._admission = admission
+        self._runtimes = runtimes
+        self._room = room  # for orders that were claimed to be created
         self._began = self._clock.elapsed()
         self._guard = threading.Lock()
         self._reached: dict[str, tuple[int, int]] = {}  # key → furthest place, steps repeated since
@@ -101,7 +109,7 @@ class Agenda:
 
     def _due_at(self, order: Order, now: float) -> float | None:
         """Return when its next step is due; None where there is none, or none that may begin."""
-        if order.state is State.CLAIMING or not self._admission.is_within_reach(order.inbox):
+        if order.state is State.CLAIMING or not self._runtimes.is_within_reach(order.inbox):
             return None
         is_parked = order.state is State.QUARANTINED and order.is_resumable and not order.is_of_many
         if is_parked and not self._journal.needs_record(order):
@@ -132,7 +140,7 @@ class Agenda:
 
     def _may_start(self, due: Iterable[Order], now: float) -> list[Order]:
         """Return those that the breaker lets begin, and a slot: a split makes more orders than may be created."""
-        able, slots = list[Order](), self._admission.room()
+        able, slots = list[Order](), self._room()
         for order in due:
             takes_slot = order.state is State.CLAIMED and not self._breaker.is_in_doubt(order)  # else one at a time
             if not self._breaker.has_to_wait(order, now) and (slots > 0 or not takes_slot):
@@ -147,7 +155,7 @@ class Agenda:
         nothing of it.
         """
         under_way = list(filter(None, map(self._journal.get, busy)))
-        hung = [order for order in under_way if self._admission.is_silent(order.inbox)]
+        hung = [order for order in under_way if self._runtimes.is_silent(order.inbox)]
         if any(map(_is_suspect, (*able, *under_way))):
             for order in hung:
                 with contextlib.suppress(FolderFault):  # at worst one death too many is counted

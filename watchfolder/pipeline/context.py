@@ -200,6 +200,28 @@ class InboxRuntime:
         return self.intake.health
 
 
+class InboxRuntimes(dict[str, InboxRuntime]):
+    """Those of all inboxes, by name. Any thread may ask."""
+
+    def inbox_of(self, name: str) -> Inbox | None:
+        """Return another inbox, while its folders can be read."""
+        return self[name].context.inbox if self.is_within_reach(name) else None
+
+    def is_within_reach(self, inbox: str) -> bool:
+        """Are its folders there, and do they answer? Else none of its orders goes on, and nobody is to wait for one."""
+        runtime = self.get(inbox)
+        return runtime is not None and runtime.health.is_within_reach
+
+    def is_silent(self, inbox: str) -> bool:
+        """Does one of its folders not answer? Then its steps may hang for ever."""
+        runtime = self.get(inbox)
+        return runtime is not None and runtime.health.is_silent
+
+    def wake(self) -> None:
+        for runtime in self.values():
+            runtime.wake()
+
+
 def id_of(order: Order) -> str:
     assert order.order_id is not None  # noqa: S101 - every state after `claimed` has one
     return order.order_id

@@ -16,7 +16,7 @@ from watchfolder.pipeline import timing
 from watchfolder.pipeline.admission import Admission
 from watchfolder.pipeline.agenda import Agenda
 from watchfolder.pipeline.breaker import Breaker, Permit
-from watchfolder.pipeline.context import Door, InboxRuntime, StepContext
+from watchfolder.pipeline.context import Door, InboxRuntime, InboxRuntimes, StepContext
 from watchfolder.pipeline.outcomes import Outcomes
 from watchfolder.pipeline.poll import poll_after, poll_on_a_push
 from watchfolder.pipeline.poll_schedule import PollSchedule
@@ -46,9 +46,9 @@ class Pipeline:
         self._running: dict[str, float] = {}  # key → when its last step began, by the clock of the time awake
         self._pushes = pushes or Pushes()
         self._polls = PollSchedule(self._clock, is_pushed_to=bool(config.webhook.secret.get_secret_value()))
-        self.admission = Admission(config, journal, self.breaker, self._running, stop)
-        self.runtimes = self.admission.runtimes
-        self._agenda = Agenda(journal, self._polls, self.breaker, self.admission)
+        self.runtimes = InboxRuntimes()
+        self.admission = Admission(config, journal, self.breaker, self.runtimes, self._running, stop)
+        self._agenda = Agenda(journal, self._polls, self.breaker, self.runtimes, self.admission.room)
         self._outcomes = Outcomes(config.give_up_after_hours, journal, self.breaker, self.admission.room, stop)
         self._outcomes.try_at_once(config.api.fingerprint)
 

@@ -251,6 +251,13 @@ def has_work(snapshot: Snapshot) -> bool | None:
     return None if not all(inbox.is_open for inbox in snapshot.inboxes.values()) else False
 
 
+def fault_of(inbox: InboxSnapshot) -> str:
+    """Say why an inbox is not available; "" while it is."""
+    if inbox.fault or inbox.fault_code != NO_V3:
+        return inbox.fault
+    return f"the service has no v3 reads, without which there is no {inbox.service}"
+
+
 # --- what there is
 
 
@@ -270,7 +277,7 @@ def _of_daemon(
         yield Condition(ConditionKind.STUCK, f"Stuck: {stuck}", f"Restart it: {restart.words}", restart.command)
     if snapshot is None:
         yield Condition(ConditionKind.STARTING, "Starting: what was begun before is being read")
-    elif any(not each.is_open and not each.fault for each in snapshot.inboxes.values()):
+    elif any(not each.is_open and not each.is_at_fault for each in snapshot.inboxes.values()):
         yield Condition(ConditionKind.STARTING, "Starting: the first look into the folders is under way")
 
 
@@ -317,11 +324,11 @@ _BACK: Final = {
 
 def _of_inboxes(snapshot: Snapshot, config: Config) -> Iterator[Condition]:
     for name, inbox in snapshot.inboxes.items():
-        if inbox.fault:
+        if inbox.is_at_fault:
             yield _of_fault(name, inbox, config)
         if inbox.closed:
             yield _out_of_reach(name, inbox, config)
-        if inbox.held:
+        if inbox.is_held:
             command = config.commands.to(Advised.RELEASE, name)
             words = f"{name}: held: {inbox.held}"
             yield Condition(ConditionKind.HELD, words, "What is under way goes on", command, subject=name)
@@ -332,7 +339,7 @@ def _of_fault(name: str, inbox: InboxSnapshot, config: Config) -> Condition:
     if inbox.fault_code == "EROFS":  # by its mount, or by a unit that does not open it
         command = config.commands.to(Advised.CHECK)
         advice += f"; {command} says what is in the way"
-    words = f"{name} ({inbox.fault})"
+    words = f"{name} ({fault_of(inbox)})"
     return Condition(ConditionKind.FOLDER_AWAY, words, advice, command, name, lead="Not available: ")
 
 

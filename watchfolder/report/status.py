@@ -20,7 +20,7 @@ from watchfolder.events import printable
 from watchfolder.folders import require_room_to_note
 from watchfolder.journal import read_orders
 from watchfolder.order import Order, State, files_without_inbox
-from watchfolder.report.conditions import NO_ANSWER, SLOWED, Condition, beside_counts, conditions, headline
+from watchfolder.report.conditions import NO_ANSWER, SLOWED, Condition, beside_counts, conditions, fault_of, headline
 from watchfolder.report.lock_holder import is_held, silent_seconds
 from watchfolder.snapshot import FILE, Counts, Disk, InboxSnapshot, Snapshot
 
@@ -257,7 +257,7 @@ def _inbox(
         delivered_today_bytes=sum(sizes),
         quarantined=quarantined,
         to_come_beside=sum(bool(order.enclosures) for order in orders if order.inbox == inbox.name),
-        **(seen.model_dump(include=_SEEN) if seen is not None else {}),
+        **(seen.model_dump(include=_SEEN) | {"fault": fault_of(seen)} if seen is not None else {}),
     )
 
 
@@ -321,9 +321,9 @@ def _service(snapshot: Snapshot | None) -> ServiceStatus:
 def _state(seen: InboxSnapshot | None) -> str:
     if seen is None:
         return "unknown"
-    if seen.is_open and seen.held:
+    if seen.is_open and seen.is_held:
         return "held"
-    return "ok" if seen.is_open else "waits" if seen.fault else "starting"
+    return "ok" if seen.is_open else "waits" if seen.is_at_fault else "starting"
 
 
 def _files(orders: Iterable[Order]) -> int:

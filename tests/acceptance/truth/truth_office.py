@@ -39,6 +39,7 @@ import sys
 import time
 from datetime import timedelta
 from watchfolder import health
+from watchfolder.api import service
 from watchfolder.console import cli
 from watchfolder.daemon import disk_usage, loop, supervisor
 from watchfolder.intake import decide as looks, inbox
@@ -56,9 +57,10 @@ hasten(looks, _RIGHTS_SECONDS=1.0)
 hasten(inbox, _REASONS_SECONDS=1.0, _FAULT_SECONDS=0.5)
 hasten(disk_usage, _AGAIN_SECONDS=1.0)
 hasten(supervisor, _STATUS_SECONDS=0.2)
-hasten(timing, ASK_FOR_V3_SECONDS=5.0, FIRST_BACKOFF_SECONDS=0.2, LONGEST_BACKOFF_SECONDS=1.0)
+hasten(service, ASK_FOR_V3_SECONDS=5.0, _ASK_AGAIN_SECONDS=1.0)
+hasten(timing, FIRST_BACKOFF_SECONDS=0.2, LONGEST_BACKOFF_SECONDS=1.0)
 hasten(timing, FIRST_ORDER_AGAIN_SECONDS=4.0, FIRST_POLL_SECONDS=0.2, REPEAT_SECONDS=0.5)
-hasten(timing, FOLDER_BACKOFF_SECONDS=0.5, RECOVERY_SPREAD_SECONDS=0.5, ASK_READS_AGAIN_SECONDS=1.0)
+hasten(timing, FOLDER_BACKOFF_SECONDS=0.5, RECOVERY_SPREAD_SECONDS=0.5)
 hasten(loop, _TICK_SECONDS=2.0)
 hasten(conditions, _NO_TURN_SECONDS=20.0)
 signal.signal(signal.SIGUSR2, lambda *_: time.sleep(3600))  # of the main thread alone
