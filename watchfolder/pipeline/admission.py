@@ -64,16 +64,12 @@ class Admission:
             return held
         runtime = self._runtimes[inbox]
         runtime.wanted_at = self._journal.clock.awake()
-        orders, paid_bytes = self._orders(runtime), None
-        if orders:
-            files = self._files(runtime, wanted)
-            if files and not (files := self._quota.reserve(inbox, files, asker or inbox)):
-                return Allowance()
-        elif orders := self._paid_orders(inbox):
-            files, paid_bytes = orders, self._paid_bytes(runtime.context.inbox)
-        else:
-            return Allowance()
-        return Allowance(orders, files, runtime.context.folders.room_for_order(runtime.context.inbox), "", paid_bytes)
+        if not (orders := self._orders(runtime)):
+            return self._allowance_for_paid(runtime)
+        if files := self._files(runtime, wanted):
+            files = self._quota.reserve(inbox, files, asker or inbox)
+            orders = orders if files else 0
+        return Allowance(orders, files, runtime.context.folders.room_for_order(runtime.context.inbox))
 
     def spend(self, order: Order) -> None:
         """Record that an order takes its files, before it is claimed: a claim that is repeated counts once.
@@ -154,15 +150,17 @@ class Admission:
             return True
         return any(order.state is State.RELEASED and order.charged for order in self._journal.orders(inbox))
 
-    def _paid_orders(self, inbox: str) -> int:
-        """Return how many paid orders may be taken up again while there are no credits for others."""
-        fault = self._breaker.refusal
+    def _allowance_for_paid(self, runtime: InboxRuntime) -> Allowance:
+        """Return what may be taken while there are no credits: what takes up an order which is paid for."""
+        fault, inbox = self._breaker.refusal, runtime.context.inbox
         if fault is None or fault.scope is not Scope.PURCHASES or self._breaker.is_down or self._stop.is_set():
-            return 0
-        return max(0, self._most_orders - sum(order.inbox == inbox for order in self._with_slot()))
+            return Allowance()
+        orders = max(0, self._most_orders - sum(order.inbox == inbox.name for order in self._with_slot()))
+        most_bytes = runtime.context.folders.room_for_order(inbox)
+        return Allowance(orders, orders, most_bytes, paid_bytes=self._paid_bytes(inbox))
 
     def _paid_bytes(self, inbox: Inbox) -> Mapping[int, Collection[str]]:
-        """Return the hashes of the bytes, by their number, that would take up an order which is paid for."""
+        """Return the hashes of the bytes, by their number, that would take up such an order."""
         product, paid_bytes = (self._mode, flow_of(inbox).product_of(inbox)), dict[int, set[str]]()
         for order in self._journal.parked():
             is_same = not order.is_of_many and (order.mode, order.product) == product
