@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from watchfolder.api import Created, Ended, MovedOn, Pace, Service, Status
+from watchfolder.api.service import ASK_FOR_V3_SECONDS
 from watchfolder.config import ApiSection
 from watchfolder.errors import Blocked, OrderMissing, Reject, Resync, Retry, Scope, SlowDown
 from watchfolder.sandbox import Sandbox
@@ -194,6 +195,23 @@ def test_a_server_that_retires_v2_is_asked_for_v3_next(sandbox: Sandbox, open_se
         service.poll(created.order_id)
 
     assert service.poll(created.order_id).status is Status.PENDING
+
+
+def test_v3_is_asked_for_once_an_hour_while_an_inbox_waits_for_it(sandbox: Sandbox, open_service: Open) -> None:
+    sandbox.dialect = "v2"
+    service = open_service()
+
+    def most_files(now: float, *, is_asked: bool) -> int:
+        is_told = threading.Event()
+        service.most_files(9, now, is_told.set, needs_v3=True)
+        assert is_told.wait(20) if is_asked else not service._is_asking
+        return service.most_files(9, now, is_told.set, needs_v3=True)
+
+    assert most_files(0.0, is_asked=True) == 0
+    assert service.most_files(9, 0.0, lambda: None, needs_v3=False) == 1
+    sandbox.dialect = "both"
+    assert most_files(ASK_FOR_V3_SECONDS, is_asked=False) == 0
+    assert most_files(ASK_FOR_V3_SECONDS + 1, is_asked=True) == 9
 
 
 def test_a_forced_dialect_stays(sandbox: Sandbox, open_service: Open) -> None:
