@@ -193,7 +193,7 @@ class Quota:
         words = f"today's budget has room for {left} only; the others go on tomorrow" if wanted > left else ""
         return DryRun(words, min(wanted, left), 0)
 
-    def meet(self, inbox: str, new: int, has_waiting: Callable[[], bool], found: int = 0) -> str:
+    def meet(self, inbox: str, new: int, has_waiting: Callable[[], bool], found: int = 0) -> str | None:
         """Record that `new` files were seen; return why none of those that wait may be taken, if so.
 
         What waits when a life begins counts as new, unless a person had let it through; so do `found` that were there
@@ -212,7 +212,7 @@ class Quota:
             if self._is_word_given(inbox):
                 self._follow_word(inbox)
             reason = self.why(inbox)
-            return reason if reason and has_waiting() else ""
+            return reason if has_waiting() else None
 
     def _count(self, inbox: str, new: int, found: int) -> None:
         """Count what came. What was there when this life began is not new where a person has let it through."""
