@@ -115,7 +115,7 @@ def test_a_budget_counts_the_addresses_of_a_list(tmp_path: Path, budget: dict[st
         f"https://img.example.com/{number}.jpg": sample("jpeg", width=32, height=24, seed=number) for number in range(5)
     }
     with Sandbox(processing_seconds=0.1, origins=origins) as sandbox:
-        studio = Studio(tmp_path, sandbox.url, waits={"pipeline.lists._HELD_SECONDS": 1.0})
+        studio = Studio(tmp_path, sandbox.url, waits={"pipeline.timing.LIST_HELD_SECONDS": 1.0})
         studio.configure(links=True, budget=budget)
         studio.drop("many.urls", "\n".join(origins).encode())
         held = studio.run("run", "--once")

@@ -217,7 +217,7 @@ def test_a_duplicate_whose_wait_is_over_may_be_held(begin: Open, monkeypatch: py
     shop.drop("b.jpg")
     shop.work(lambda: "b.jpg" in shop.intake.candidates.left_waiting(shop.intake.allowance))
     brake = "the brake"
-    monkeypatch.setattr(shop.pipeline.admission._quota, "meet", lambda _, __, waits, ___: brake if waits() else "")
+    monkeypatch.setattr(shop.pipeline.admission._quota, "meet", lambda _, __, waits, ___: brake if waits() else None)
     shop.work(lambda: not shop.orders())
     shop.work(lambda: shop.intake.allowance.is_held)
     assert shop.intake.candidates.left_waiting(shop.intake.allowance)["b.jpg"] == "held: the brake"

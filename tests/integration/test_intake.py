@@ -229,9 +229,8 @@ def test_what_a_failing_claim_leaves_there_is_not_met_anew(build: Build, monkeyp
     shop = build(api={"reads": "v3"})
     met = list[int]()
 
-    def meet(_inbox: str, new: int, _has_waiting: Callable[[], bool], _found: int) -> str:
+    def meet(_inbox: str, new: int, _has_waiting: Callable[[], bool], _found: int) -> None:
         met.append(new)
-        return ""
 
     monkeypatch.setattr(shop.pipeline.admission._quota, "meet", meet)
     for number in range(3):

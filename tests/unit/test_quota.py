@@ -319,7 +319,8 @@ def test_each_copy_of_a_file_counts_in_a_day(tmp_path: Path, clocks: PlayedClock
     take(braked, "photos", 2)
     assert (braked.left("photos"), braked.left("scans")) == (1, 8)
     take(braked, "photos", 1)
-    assert "budget is used up" in said(braked.meet("photos", 1, something))  # what is left is less than one file's copies
+    held = braked.meet("photos", 1, something)  # what is left is less than one file's copies
+    assert "budget is used up" in said(held)
 
 
 def test_a_folder_of_recipients_makes_one_copy_of_each_file(tmp_path: Path, clocks: PlayedClock) -> None:
