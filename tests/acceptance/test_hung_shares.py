@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -166,3 +167,18 @@ def test_the_page_and_its_health_answer_while_pictures_go_on(shared: Studio) -> 
                     read(picture)
             ask("/main")
         assert daemon.process.poll() is None
+
+
+def test_a_share_that_is_mounted_anew_is_there_though_the_old_one_never_answers(shared: Studio) -> None:
+    port, nas = free_port(), shared.root / "nas/a"
+    with shared.config.open("a", encoding="utf-8") as config:
+        config.write(f"http:\n  listen: 127.0.0.1:{port}\n")
+
+    def faults() -> list[str]:
+        with urlopen(f"http://127.0.0.1:{port}/api/status", timeout=60) as answered:
+            return list(json.load(answered)["faults"])
+
+    with shared.daemon(), hung(nas):
+        wait_until(lambda: any(f"{nas}/quarantine: it does not answer" in fault for fault in faults()))
+        subprocess.run(["umount", "--lazy", nas], check=True, timeout=60)  # what has asked it waits on
+        wait_until(lambda: faults() == [])

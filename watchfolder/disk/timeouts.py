@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
 from typing import Final, Generic, TypeVar
 
+from watchfolder.disk.mounts import Mount, mount_of, read_mount_table
 from watchfolder.errors import FolderFault
 
 ANSWER_SECONDS: Final = 1.5  # a share that is there answers each call within milliseconds
@@ -26,7 +27,7 @@ _syscall = ctypes.CDLL(None, use_errno=True).syscall
 
 _T = TypeVar("_T")
 _listener = threading.local()
-_hung: dict[str, threading.Thread] = {}  # folder → the thread that still waits for it: one is enough
+_hung: dict[str, tuple[threading.Thread, Mount | None]] = {}  # folder → the thread that waits for it, and its mount
 
 
 @contextlib.contextmanager
@@ -83,8 +84,7 @@ class Question(Generic[_T]):
         self._answer: Future[_T] = Future()
         self._heard_at = time.monotonic()
         self._thread = threading.Thread(target=self._ask, name=f"ask-{folder}", daemon=True)
-        hung = [each for each, thread in _hung.copy().items() if thread.is_alive()]
-        if not any(f"{folder}/".startswith(f"{each}/") for each in hung):
+        if not _is_silent(folder):
             self._thread.start()
 
     @property
@@ -102,7 +102,7 @@ class Question(Generic[_T]):
                 answered()  # the thread that waits has heard from a folder as well
                 return self._answer.result()
             if left <= 0:
-                _hung[self._folder] = self._thread
+                _hung[self._folder] = self._thread, mount_of(self._folder, read_mount_table())
                 break
         raise FolderFault.at(self._folder, "it does not answer: is the share's server there?", code="ETIMEDOUT")
 
@@ -115,6 +115,14 @@ class Question(Generic[_T]):
 
     def _answered(self) -> None:
         self._heard_at = time.monotonic()
+
+
+def _is_silent(folder: str) -> bool:
+    """Does a folder above, or this one, still owe an answer, to one thread? What is mounted in its place does not."""
+    hung = [(each, mount) for each, (thread, mount) in _hung.copy().items() if thread.is_alive()]
+    above = [(each, mount) for each, mount in hung if f"{folder}/".startswith(f"{each}/")]
+    table = read_mount_table() if above else ""
+    return any(mount == mount_of(each, table) for each, mount in above)
 
 
 def answer_of(question: Callable[[], _T], folder: str, silent_seconds: float = ANSWER_SECONDS) -> _T:
