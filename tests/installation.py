@@ -108,10 +108,11 @@ class Installation:
         return any(self.machine.path("/var/lib/watchfolder/journal").glob("*.json"))
 
     def await_delivery(self, *expected: str) -> float:
-        try:
-            return wait_until(lambda: self.delivered() >= set(expected), COMES_SECONDS, f"{expected} delivered")
-        except AssertionError as late:
-            raise AssertionError(f"{late}; there are {self.delivered()}\n{self.log()}") from late
+        return wait_until(
+            lambda: self.delivered() >= set(expected),
+            COMES_SECONDS,
+            lambda: f"{expected} delivered; there are {self.delivered()}\n{self.log()}",
+        )
 
 
 @contextlib.contextmanager

@@ -2,12 +2,13 @@
 
 import contextlib
 import ctypes
-import hashlib
 import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from contents import sha256
 
 from watchfolder.sandbox.pictures import sample
 
@@ -36,7 +37,7 @@ class Outside:
         return cls(folder)
 
     def digests(self) -> set[str]:
-        return {hashlib.sha256((self.folder / name).read_bytes()).hexdigest() for name in NAMES}
+        return {sha256((self.folder / name).read_bytes()) for name in NAMES}
 
     @contextlib.contextmanager
     def untouched(self) -> Iterator[None]:

@@ -8,15 +8,15 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from waiting import wait_until
 from warm_watchfolder import Warm
 
 from watchfolder.clock import Clock
@@ -131,6 +131,10 @@ class Studio:
             check=False,
         )
 
+    def headline(self) -> str:
+        """Return what `status` says first."""
+        return self.run("status").stdout.partition("\n")[0]
+
     @contextlib.contextmanager
     def daemon(self, *options: str) -> Iterator["Daemon"]:
         """Give a running daemon, ended by SIGTERM."""
@@ -139,18 +143,10 @@ class Studio:
             process = subprocess.Popen(
                 self.command("run", "--log-format", "json", *options), env=self.environ(), cwd=self.root, stderr=stderr
             )
-        try:
+        with ending(process):
             daemon = Daemon(process, log)
             wait_until(lambda: "daemon.ready" in daemon.log() or process.poll() is not None)
             yield daemon
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                raise
 
     def set_aside(self, name: str, *, inbox: str = "photos", folder: str = "quarantine", **why: object) -> Path:
         """Put a picture into quarantine, with its note, as the daemon does."""
@@ -162,6 +158,21 @@ class Studio:
         notes.QuarantineNote(order, str(self.root / "inbox"), "0" * 8).write(place)
         path.write_bytes(PICTURE)
         return path
+
+
+@contextlib.contextmanager
+def ending(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """End it by SIGTERM; it has half a minute."""
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
 
 
 def as_nobody(studio: Studio, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -224,17 +235,3 @@ def quarantined_order(name: str, inbox: str = "photos", **facts: object) -> Orde
         why=Why(reason="The service could not process it.", code="PROCESSING_ERROR"),
     )
     return order.having(**facts)
-
-
-def wait_until(holds: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.05)
-
-
-def files_in(folder: Path) -> list[str]:
-    """Return what lies there for people, by its name below the folder."""
-    everything = (Path(at, name) for at, _, names in os.walk(folder) for name in names)  # rglob fails when one goes
-    found = (path.relative_to(folder) for path in everything if path.is_file())
-    return sorted(str(path) for path in found if not any(part.startswith(".") for part in path.parts))

@@ -1,7 +1,6 @@
 """A studio for a service that misbehaves: the daemon in this process, its waits shortened, before a faulty sandbox."""
 
 import contextlib
-import hashlib
 import logging
 import os
 import signal
@@ -15,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from contents import sha256
 from typing_extensions import override
 
 from watchfolder.api import Pace, rate_limiter
@@ -188,7 +188,7 @@ class Studio:
         return {path.name for path in (self.root / folder).iterdir() if not path.name.startswith(".")}
 
     def paid_once_each(self) -> dict[str, int]:
-        return {hashlib.sha256(content).hexdigest(): 1 for content in self.contents.values()}
+        return {sha256(content): 1 for content in self.contents.values()}
 
 
 @dataclass

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import yaml
 from browser import SECONDS, browser
-from cli_studio import Studio, files_in, quarantined_order, wait_until
+from cli_studio import Studio, quarantined_order
+from contents import files_in
 from free_ports import free_port
 from PIL import Image
 from played_clock import PlayedClock
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
+from waiting import wait_until
 
 from watchfolder.journal import Journal
 from watchfolder.order import Result, State

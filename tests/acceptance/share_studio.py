@@ -1,7 +1,6 @@
 """Four inboxes, each with another folder on a share of its own, a fifth on the local disk, and what befalls a share."""
 
 import contextlib
-import hashlib
 import json
 import os
 import pwd
@@ -14,7 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from cli_studio import Daemon, Studio, files_in, wait_until
+from cli_studio import Daemon, Studio
+from contents import files_in, sha256
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -124,7 +125,7 @@ class ShareStudio:
                 assert (self.folder(inbox, role) / name).read_bytes() == content
         wait_until(lambda: not list((self.studio.root / "state/journal").iterdir()))
         contents = [content for files in self.dropped.values() for content in files.values()]
-        assert self.sandbox.paid_files == {hashlib.sha256(content).hexdigest(): 1 for content in contents}
+        assert self.sandbox.paid_files == {sha256(content): 1 for content in contents}
         assert self.sandbox.sins == []
 
     def expect_nothing_left_over(self) -> None:

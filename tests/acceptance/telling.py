@@ -45,10 +45,7 @@ class Teller:
             said.update({f"other {number}": flat(text) for number, text in enumerate(self.place.others())})
             return all(said["sentence"] in text for text in said.values())
 
-        try:
-            wait_until(is_said_by_all, SECONDS, f"all say {kind}")
-        except AssertionError as late:
-            raise AssertionError(f"{late}: {said}") from late
+        wait_until(is_said_by_all, SECONDS, lambda: f"all say {kind}: {said}")
         assert all(word in said["sentence"] for word in words), said
         return Condition(kind, said["sentence"], command=self.conditions(kind)[0].command)
 
@@ -60,10 +57,7 @@ class Teller:
         def is_well() -> bool:
             return WELL in self.page() and self.status().startswith(WELL) and self.place.fetched("/healthz") == "ok\n"
 
-        try:
-            wait_until(is_well, SECONDS, "all is well")
-        except AssertionError as late:
-            raise AssertionError(f"{late}: {self.status()}") from late
+        wait_until(is_well, SECONDS, lambda: f"all is well: {self.status()}")
 
     def conditions(self, kind: ConditionKind) -> list[Condition]:
         said = self.place.fetched("/api/status")

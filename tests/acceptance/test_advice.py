@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_studio import PICTURE, Studio, files_in, sandbox, studio, wait_until
+from cli_studio import PICTURE, Studio, sandbox, studio
+from contents import files_in
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 
@@ -18,10 +20,6 @@ __all__ = ["sandbox", "studio"]
 
 pytestmark = pytest.mark.lab
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-
-
-def headline(studio: Studio) -> str:
-    return studio.run("status").stdout.partition("\n")[0]
 
 
 def type_it(studio: Studio, command: str) -> str:
@@ -60,7 +58,7 @@ def test_a_folder_closed_to_us_opens_by_the_command(anybody: Studio, role: str, 
         assert commands, told
         type_it(anybody, commands[0])
         wait_until(lambda: files_in(anybody.folder("outbox")) == ["a.jpg"], seconds=120)  # "within a minute"
-        wait_until(lambda: headline(anybody) == "All done, nothing waits")
+        wait_until(lambda: anybody.headline() == "All done, nothing waits")
 
 
 @root_only
@@ -74,8 +72,8 @@ def test_a_way_closed_to_us_opens_by_the_command(anybody: Studio) -> None:
         wait_until((above / "out" / ".watchfolder-id").exists)
         above.chmod(0o700)
         anybody.drop("a.jpg")
-        wait_until(lambda: "as root, run: chmod o+x" in headline(anybody))
-        command = re.findall(r"as root, run: (.*?)\)", headline(anybody))[0]
+        wait_until(lambda: "as root, run: chmod o+x" in anybody.headline())
+        command = re.findall(r"as root, run: (.*?)\)", anybody.headline())[0]
         type_it(anybody, command)
         wait_until(lambda: files_in(above / "out") == ["a.jpg"])
 
@@ -97,8 +95,8 @@ def test_another_disk_in_a_folder_s_place_is_accepted_by_the_command(sandbox: Sa
         wait_until((studio.folder("outbox") / ".watchfolder-id").exists)
         (studio.folder("outbox") / ".watchfolder-id").write_text(f"{0:032x}\n", encoding="ascii")
         studio.drop("a.jpg")
-        wait_until(lambda: "--accept" in headline(studio))
-        type_it(studio, re.findall(r"run: (.*? --accept .*?)\)", headline(studio))[0])
+        wait_until(lambda: "--accept" in studio.headline())
+        type_it(studio, re.findall(r"run: (.*? --accept .*?)\)", studio.headline())[0])
         wait_until(lambda: files_in(studio.folder("outbox")) == ["a.jpg"])
 
 
@@ -107,8 +105,8 @@ def test_a_folder_that_was_removed_is_made_anew_by_the_command(studio: Studio, r
     with studio.daemon():
         wait_until((studio.folder("outbox") / ".watchfolder-id").exists)
         shutil.rmtree(studio.folder(role))
-        wait_until(lambda: "if it was removed, run: " in headline(studio))
-        type_it(studio, re.findall(r"if it was removed, run: (.*?)\)\.", headline(studio))[0])
+        wait_until(lambda: "if it was removed, run: " in studio.headline())
+        type_it(studio, re.findall(r"if it was removed, run: (.*?)\)\.", studio.headline())[0])
         studio.drop("a.jpg")
         wait_until(lambda: files_in(studio.folder("outbox")) == ["a.jpg"])
 

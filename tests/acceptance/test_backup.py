@@ -4,7 +4,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from cli_studio import Studio, files_in, sandbox, studio, wait_until
+from cli_studio import Studio, sandbox, studio
+from contents import files_in
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cli_studio import PICTURE, Studio, files_in, sandbox, wait_until
+from cli_studio import PICTURE, Studio, sandbox
+from contents import files_in
 from free_ports import free_port
 from receiver import Receiver, receiving
 from typing_extensions import override
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_studio import KEY, Studio, files_in, wait_until
+from cli_studio import KEY, Studio
+from contents import files_in
 from installation import steps
+from waiting import wait_until
 
 from watchfolder.command_line import Advised
 from watchfolder.sandbox import Sandbox

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cli_studio import KEY, Studio, as_nobody, sandbox, studio, wait_until
+from cli_studio import KEY, Studio, as_nobody, sandbox, studio
+from waiting import wait_until
 
 from watchfolder.config import installed_unit
 from watchfolder.sandbox import Sandbox

@@ -1,7 +1,6 @@
 """AI detection by the command line: what people see of a verdict, and of what it costs."""
 
 import csv
-import hashlib
 import io
 import json
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cli_studio import PICTURE, Studio
+from contents import sha256
 
 from watchfolder.sandbox import Sandbox
 
@@ -18,7 +18,7 @@ NAME = "Büro/Plakat ü.jpg"
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """Give a studio in which one picture was found to be made by AI."""
-    probabilities: dict[str, float | None] = {hashlib.sha256(PICTURE).hexdigest(): 0.98}
+    probabilities: dict[str, float | None] = {sha256(PICTURE): 0.98}
     with Sandbox(processing_seconds=0.1, probabilities=probabilities) as sandbox:
         studio = Studio(tmp_path_factory.mktemp("studio"), sandbox.url)
         studio.configure(service="ai-detection", originals=None, duplicates="reuse")

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from cli_studio import PICTURE, Studio, files_in, sandbox, wait_until
+from cli_studio import PICTURE, Studio, sandbox
+from contents import files_in
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 

@@ -1,13 +1,13 @@
 """Watermark extract by the command line: what people see of a pair, of what lacks its partner, and of a verdict."""
 
 import csv
-import hashlib
 import io
 import json
 from collections.abc import Iterator
 
 import pytest
 from cli_studio import PICTURE, Studio
+from contents import sha256
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -19,7 +19,7 @@ PLAIN = sample("png", width=160, height=120, seed=2)
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """Give a studio in which one pair was checked, and a picture and an original wait for their partners."""
-    detections = {hashlib.sha256(PICTURE).hexdigest(): "inconclusive"}
+    detections = {sha256(PICTURE): "inconclusive"}
     with Sandbox(processing_seconds=0.1, detections=detections) as sandbox:
         studio = Studio(tmp_path_factory.mktemp("studio"), sandbox.url)
         studio.configure(service="watermark-extract", duplicates=None)
@@ -39,7 +39,7 @@ def test_the_picture_lies_in_the_folder_of_its_verdict_and_its_original_is_kept(
     delivered = studio.folder("outbox") / "inconclusive" / NAME
     assert delivered.read_bytes() == PICTURE
     told = json.loads(delivered.with_name(f"{delivered.name}.watermark.json").read_text("utf-8"))
-    assert told["originalSha256"] == hashlib.sha256(PLAIN).hexdigest()
+    assert told["originalSha256"] == sha256(PLAIN)
     assert (studio.folder("originals") / ORIGINAL).read_bytes() == PLAIN
 
 

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_studio import Studio, files_in, wait_until
+from cli_studio import Studio
+from contents import files_in
+from waiting import wait_until
 
 from watchfolder.sandbox import ORIGIN, Sandbox
 from watchfolder.sandbox.pictures import sample

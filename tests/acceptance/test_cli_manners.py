@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_studio import Studio, as_nobody, files_in, sandbox, studio
+from cli_studio import Studio, as_nobody, sandbox, studio
+from contents import files_in
 
 from watchfolder.sandbox import Sandbox
 

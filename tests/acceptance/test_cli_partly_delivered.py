@@ -6,8 +6,10 @@ from urllib.request import urlopen
 
 import pytest
 import yaml
-from cli_studio import Studio, files_in, sandbox, studio, wait_until
+from cli_studio import Studio, sandbox, studio
+from contents import files_in
 from free_ports import free_port
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample

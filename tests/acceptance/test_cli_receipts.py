@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_studio import Studio, quarantined_order, sandbox, studio, wait_until
+from cli_studio import Studio, quarantined_order, sandbox, studio
+from waiting import wait_until
 
 from watchfolder.journal import Journal
 from watchfolder.order import State, Why

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cli_studio import PICTURE, Studio, files_in, sandbox, studio, wait_until
+from cli_studio import PICTURE, Studio, sandbox, studio
+from contents import files_in
+from waiting import wait_until
 
 from watchfolder.command_line import Advised
 from watchfolder.sandbox import Sandbox

@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from cli_studio import PICTURE, Studio, files_in
+from cli_studio import PICTURE, Studio
+from contents import files_in
 
 from watchfolder.command_line import CommandLine
 from watchfolder.disk import Place

@@ -1,6 +1,5 @@
 """Embed, leak, extract: two inboxes and the real program say who gave a picture away."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -8,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_studio import PICTURE, Studio, files_in
+from cli_studio import PICTURE, Studio
+from contents import files_in, sha256
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -60,13 +60,13 @@ def test_a_copy_that_was_found_says_to_whom_it_was_given(studio: Studio) -> None
     told = said(studio, "detected/Füße am Strand.jpg")
     assert told["recipient"] == "dpa"
     assert told["watermarkText"].startswith("© Berg ")
-    assert told["originalSha256"] == hashlib.sha256(PICTURE).hexdigest()
+    assert told["originalSha256"] == sha256(PICTURE)
 
 
 def test_a_copy_under_another_name_is_known_by_the_table_of_what_was_given_out(studio: Studio) -> None:
     told = said(studio, "detected/web/IMG_4711.jpg")
     assert told["recipient"] == "Süddeutsche"
-    assert told["originalSha256"] == hashlib.sha256(OTHER).hexdigest()
+    assert told["originalSha256"] == sha256(OTHER)
 
 
 def test_a_picture_that_nobody_was_given_holds_no_watermark(studio: Studio) -> None:

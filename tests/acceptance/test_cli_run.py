@@ -12,7 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_studio import KEY, PICTURE, Studio, files_in, sandbox, studio, wait_until
+from cli_studio import KEY, PICTURE, Studio, sandbox, studio
+from contents import files_in
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 

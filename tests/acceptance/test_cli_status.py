@@ -12,9 +12,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from cli_studio import Studio, files_in, quarantined_order, sandbox, studio, wait_until
+from cli_studio import Studio, quarantined_order, sandbox, studio
+from contents import files_in
 from prometheus_client.parser import text_string_to_metric_families
 from rich.cells import cell_len
+from waiting import wait_until
 
 from watchfolder.clock import Clock
 from watchfolder.command_line import Advised
@@ -202,7 +204,7 @@ def test_a_refused_configuration_is_told_below_what_is_worse(studio: Studio) -> 
         daemon.process.send_signal(signal.SIGHUP)
         wait_until(lambda: "config.refused" in daemon.log())
         studio.config.write_text(right)  # mended, and not read yet
-        wait_until(lambda: "The configuration is wrong" in studio.run("status").stdout.splitlines()[0])
+        wait_until(lambda: "The configuration is wrong" in studio.headline())
         assert studio.run("status").stdout.count("The configuration is wrong") == 1
         (studio.folder("outbox") / ".watchfolder-id").unlink()
         wait_until(lambda: status(studio)["inboxes"]["photos"]["state"] == "waits")

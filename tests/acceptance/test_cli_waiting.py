@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 import requests
-from cli_studio import KEY, Studio, files_in, sandbox, studio, wait_until
+from cli_studio import KEY, Studio, sandbox, studio
+from contents import files_in
 from free_ports import free_port
+from waiting import wait_until
 
 __all__ = ["sandbox", "studio"]
 

@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 import yaml
-from cli_studio import Daemon, Studio, files_in, wait_until
+from cli_studio import Daemon, Studio
+from contents import files_in
 from free_ports import free_port
 from typing_extensions import override
+from waiting import wait_until
 
 from watchfolder.command_line import Advised
 from watchfolder.sandbox import Sandbox

@@ -3,8 +3,9 @@
 import json
 import re
 
-from cli_studio import PICTURE, Studio, sandbox, studio, wait_until
+from cli_studio import PICTURE, Studio, sandbox, studio
 from notify_socket import Notified, notified
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_studio import PICTURE, Studio, files_in, sandbox, studio, wait_until
+from cli_studio import PICTURE, Studio, sandbox, studio
+from contents import files_in
 from share_studio import skip_unless_possible
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -32,10 +34,6 @@ def _call(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True, timeout=30)
 
 
-def headline(studio: Studio) -> str:
-    return studio.run("status").stdout.partition("\n")[0]
-
-
 def test_a_full_disk_says_how_much_is_needed_and_goes_on_when_there_is_room(studio: Studio) -> None:
     large = sample("bmp", width=1000, height=1000, seed=1)  # 3 MB
     with tmpfs(studio.folder("outbox"), "8m"), studio.daemon():
@@ -44,11 +42,11 @@ def test_a_full_disk_says_how_much_is_needed_and_goes_on_when_there_is_room(stud
         filler.write_bytes(bytes(5 << 20))
         studio.drop("large.bmp", large)
         outbox = studio.folder("outbox")
-        wait_until(lambda: f"photos ({outbox}: 3.1 MB are free, 6.0 MB are needed)" in headline(studio))
-        assert headline(studio).endswith("It goes on by itself when there is room")
+        wait_until(lambda: f"photos ({outbox}: 3.1 MB are free, 6.0 MB are needed)" in studio.headline())
+        assert studio.headline().endswith("It goes on by itself when there is room")
         filler.unlink()
         wait_until(lambda: files_in(outbox) == ["large.bmp"])
-        wait_until(lambda: headline(studio) == "All done, nothing waits")
+        wait_until(lambda: studio.headline() == "All done, nothing waits")
 
 
 def test_a_full_state_directory_stops_all_says_so_and_goes_on_by_itself(studio: Studio, sandbox: Sandbox) -> None:
@@ -61,12 +59,12 @@ def test_a_full_state_directory_stops_all_says_so_and_goes_on_by_itself(studio: 
                 pass
         studio.drop("a.jpg")
         told = f"photos ({state}: 0.0 MB are free, 1.0 MB are needed). It goes on by itself when there is room"
-        assert headline(studio) == f"Not available: {told}"
+        assert studio.headline() == f"Not available: {told}"
         wait_until(lambda: "1.0 MB are needed" in daemon.log())
         assert sandbox.paid == 0
         filler.unlink()
         wait_until(lambda: files_in(studio.folder("outbox")) == ["a.jpg"])
-        wait_until(lambda: headline(studio) == "All done, nothing waits")
+        wait_until(lambda: studio.headline() == "All done, nothing waits")
 
 
 def test_a_share_that_is_not_mounted_is_called_that_and_goes_on_when_it_is(studio: Studio) -> None:
@@ -80,8 +78,8 @@ def test_a_share_that_is_not_mounted_is_called_that_and_goes_on_when_it_is(studi
             with studio.daemon():
                 wait_until((nas / ".watchfolder-id").exists)
                 _call("umount", "--lazy", str(nas))
-                wait_until(lambda: f"photos ({nas} is not mounted)" in headline(studio))
-                assert headline(studio).endswith("It goes on by itself when it is mounted")
+                wait_until(lambda: f"photos ({nas} is not mounted)" in studio.headline())
+                assert studio.headline().endswith("It goes on by itself when it is mounted")
                 checked = studio.run("check").stdout
                 assert f"photos: path: {nas} is not mounted" in checked
                 assert all("chown" not in line for line in checked.splitlines() if str(nas) in line)

@@ -11,9 +11,11 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
-from cli_studio import Studio, files_in, sandbox, studio, wait_until
+from cli_studio import Studio, sandbox, studio
+from contents import files_in
 from free_ports import free_port
 from hung_shares import hung, skip_unless_mountable
+from waiting import wait_until
 
 __all__ = ["sandbox", "studio"]
 

@@ -1,6 +1,5 @@
 """A whole card of pictures, through the real program and a real server, undisturbed and killed again and again."""
 
-import hashlib
 import json
 import os
 import random
@@ -17,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 import yaml
+from contents import sha256
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -101,7 +101,7 @@ class Studio:
 
     def check_paid_once_each(self) -> None:
         paid = self.sandbox.paid_files
-        assert paid == {_digest(content): 1 for files in self.dropped.values() for content in files.values()}
+        assert paid == {sha256(content): 1 for files in self.dropped.values() for content in files.values()}
 
     def _history(self) -> str:
         return "".join(path.read_text() for path in (self.root / "state/history").iterdir())
@@ -116,10 +116,6 @@ def _leftovers(folder: Path) -> list[Path]:
     """Return hidden files that are neither a folder's mark nor the work folder's own."""
     hidden = (path for path in folder.rglob("*") if path.is_file() and "/." in str(path.relative_to(folder.parent)))
     return [path for path in hidden if path.name not in {".watchfolder-id", "owner.json"}]
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 @pytest.mark.parametrize(

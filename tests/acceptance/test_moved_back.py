@@ -3,7 +3,9 @@
 import shutil
 from functools import partial
 
-from cli_studio import Daemon, Studio, files_in, sandbox, studio, wait_until
+from cli_studio import Daemon, Studio, sandbox, studio
+from contents import files_in
+from waiting import wait_until
 
 __all__ = ["sandbox", "studio"]
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_studio import PICTURE, Studio, sandbox, studio, wait_until
+from cli_studio import PICTURE, Studio, sandbox, studio
 from share_studio import skip_unless_possible
+from waiting import wait_until
 
 from watchfolder import config
 from watchfolder.report.conditions import conditions, headline
@@ -67,7 +68,7 @@ def wait_for(studio: Studio, number: int) -> None:
     seen: list[str] = []
 
     def holds() -> bool:
-        seen.append(studio.run("status").stdout.partition("\n")[0])
+        seen.append(studio.headline())
         return is_said(seen[-1], number)
 
     try:

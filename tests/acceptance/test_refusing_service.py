@@ -9,8 +9,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from cli_studio import KEY, PICTURE, Daemon, Studio, files_in, sandbox, wait_until
+from cli_studio import KEY, PICTURE, Daemon, Studio, sandbox
+from contents import files_in
 from notify_socket import Notified, notified
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 

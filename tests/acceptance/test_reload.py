@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cli_studio import KEY, PICTURE, Studio, files_in, sandbox, studio, wait_until
+from cli_studio import KEY, PICTURE, Studio, sandbox, studio
+from contents import files_in
 from notify_socket import Notified, notified
 from typing_extensions import override
+from waiting import wait_until
 
 from watchfolder.journal import STATE_MOVED
 from watchfolder.report.conditions import STILL_RUNS

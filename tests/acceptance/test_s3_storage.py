@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from contents import sha256
 from flask import Flask, request
 from misbehaviour_door import standing
 from misbehaviour_studio import PICTURE, Studio, shortened
@@ -177,7 +178,7 @@ class BucketSandbox(Sandbox):
             if content is not None:
                 file.path = self._folder / f"{order.order_id}-{file.number}.collected"
                 file.path.write_bytes(content)
-                file.sha256 = hashlib.sha256(content).hexdigest()
+                file.sha256 = sha256(content)
                 file.is_uploaded = file.was_uploaded = True
 
 

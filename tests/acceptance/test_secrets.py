@@ -19,9 +19,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
-from cli_studio import Studio, files_in, wait_until
+from cli_studio import Studio
+from contents import files_in
 from free_ports import free_port
 from typing_extensions import override
+from waiting import wait_until
 
 from watchfolder.sandbox import Options, Sandbox
 from watchfolder.sandbox.pictures import sample

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from cli_studio import Daemon, wait_until
+from cli_studio import Daemon
 from share_studio import LOCAL, ROLES, Share, ShareStudio, share_studio, told
+from waiting import wait_until
 
 pytestmark = pytest.mark.lab
 

@@ -1,13 +1,14 @@
 """Two watchfolders on one share: the second is refused and touches nothing until a person says the first is gone."""
 
-import hashlib
 import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_studio import Daemon, Studio, files_in, wait_until
+from cli_studio import Daemon, Studio
+from contents import files_in, sha256
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -44,11 +45,7 @@ def everything_on_the_share(studio: Studio) -> dict[str, str]:
     """Return each file there, also the hidden ones, with its hash."""
     roots = [studio.folder(name) for name in ("inbox", "outbox", "quarantine", "originals")]
     found = [path for root in roots for path in root.rglob("*")]
-    return {str(path): digest(path.read_bytes()) if path.is_file() else "" for path in found}
-
-
-def digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    return {str(path): sha256(path.read_bytes()) if path.is_file() else "" for path in found}
 
 
 def drop_all(studio: Studio) -> None:
@@ -65,7 +62,7 @@ def expect_all_arrived_once(studio: Studio, sandbox: Sandbox) -> None:
     wait_until(lambda: files_in(studio.folder("originals")) == sorted(PICTURES))
     assert files_in(studio.folder("outbox")) == sorted(PICTURES)
     assert files_in(studio.folder("inbox")) == files_in(studio.folder("quarantine")) == []
-    assert sandbox.paid_files == {digest(content): 1 for content in PICTURES.values()}
+    assert sandbox.paid_files == {sha256(content): 1 for content in PICTURES.values()}
     assert sandbox.sins == []
 
 
@@ -84,8 +81,8 @@ def test_the_second_is_refused_with_host_and_date_and_the_first_goes_on(
             wait_until(lambda: files_in(first.folder("originals")) == sorted(PICTURES))
             assert refused.log().count("another watchfolder works here") == 1
     sandbox_has = dict(sandbox.paid_files)
-    assert sandbox_has.pop(digest((second.folder("originals") / "its own.jpg").read_bytes())) == 1
-    assert sandbox_has == {digest(content): 1 for content in PICTURES.values()}
+    assert sandbox_has.pop(sha256((second.folder("originals") / "its own.jpg").read_bytes())) == 1
+    assert sandbox_has == {sha256(content): 1 for content in PICTURES.values()}
 
 
 def test_what_a_dead_one_left_under_way_is_not_touched(first: Studio, second: Studio, sandbox: Sandbox) -> None:
@@ -127,7 +124,7 @@ def test_adopting_from_a_living_one_loses_nothing_and_pays_nothing_twice(
     originals = {path.read_bytes() for path in first.folder("originals").iterdir() if path.suffix == ".jpg"}
     assert originals == set(PICTURES.values())
     assert files_in(first.folder("outbox")) == sorted(PICTURES)
-    assert sandbox.paid_files == {digest(content): 1 for content in PICTURES.values()}
+    assert sandbox.paid_files == {sha256(content): 1 for content in PICTURES.values()}
 
 
 def test_a_reload_takes_over_nothing_though_the_start_was_told_to(first: Studio, second: Studio) -> None:

@@ -11,9 +11,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from cli_studio import Daemon, Studio, files_in, wait_until
+from cli_studio import Daemon, Studio
+from contents import files_in
 from share_studio import LOCAL, ROLES, share_studio, told
 from typing_extensions import override
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from cli_studio import Studio, files_in, wait_until
+from cli_studio import Studio
+from contents import files_in
 from free_ports import free_port
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample

@@ -9,8 +9,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cli_studio import PICTURE, Daemon, Studio, files_in, wait_until
+from cli_studio import PICTURE, Daemon, Studio
+from contents import files_in
 from set_clocks import SetClocks
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -128,3 +129,12 @@ def tester(sandbox: Sandbox) -> Iterator[Client]:
     client = Client(sandbox, sandbox.test_key)
     yield client
     client.close()
+
+
+def found_in(service: Sandbox, leaked: Path, original: bytes) -> str:
+    """Ask the service, by itself, which text is in a copy."""
+    client, kind = Client(service), "application/pdf" if leaked.suffix == ".pdf" else "image/jpeg"
+    order = data(client.extract(f"found{leaked.suffix}", original=f"a{leaked.suffix}"))
+    told = client.status(client.sent(order, (original, kind), (leaked.read_bytes(), kind)), "v3")["result"]
+    client.close()
+    return str(told["watermarkText"])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contents import files_in
 from played_clock import GoingClock, PlayedClock
 
 from watchfolder import disk
@@ -108,6 +109,14 @@ class Shop:
     def live_again(self) -> None:
         self.close()
         self.open()
+
+    def lose_entry(self, order: Order | None = None) -> Order:
+        """Begin a life that has but the work folder of this order, or of the only one."""
+        order = order or self.order()
+        self.close()
+        (self.folder("state") / "journal" / f"{order.key}.json").unlink()
+        self.open()
+        return order
 
     # --- doing
 
@@ -216,23 +225,19 @@ class Shop:
         return files_in(self.top / folder)
 
 
-def files_in(folder: Path) -> list[str]:
-    """Return what lies there for people."""
-    found = list[str]()
-    for top, folders, files in os.walk(folder):  # goes on where a folder has gone meanwhile; rglob does not
-        links = [name for name in folders if os.path.islink(os.path.join(top, name))]
-        found += [os.path.relpath(os.path.join(top, name), folder) for name in (*files, *links) if name[0] != "."]
-        folders[:] = [name for name in folders if name[0] != "."]
-    return sorted(found)
-
-
-def work_place(shop: Shop, order: Order, name: str) -> Path:
+def work_place(shop: Shop, order: Order, name: str = "") -> Path:
     return shop.folder("inbox") / ".watchfolder" / shop.journal.instance / order.key / name
 
 
 def history(shop: Shop) -> list[dict[str, Any]]:
     files = sorted((shop.folder("state") / "history").glob("*.jsonl"))
     return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def said(shop: Shop, name: str) -> dict[str, Any]:
+    """Return what a file in the outbox says beside a picture."""
+    found: dict[str, Any] = json.loads((shop.folder("outbox") / name).read_text("utf-8"))
+    return found
 
 
 def calls(service: Sandbox, operation: str) -> int:

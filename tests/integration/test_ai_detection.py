@@ -1,8 +1,5 @@
 """AI detection from a folder: the picture comes out untouched, with what the service says of it beside it."""
 
-import csv
-import hashlib
-import json
 import os
 import threading
 import time
@@ -11,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contents import sha256, table
 from holding import leased
-from shop import OTHER, PICTURE, Killed, Open, Shop, opening
+from shop import OTHER, PICTURE, Killed, Open, Shop, opening, said, work_place
 
 from watchfolder import disk, history, intake
 from watchfolder.disk import Place
@@ -25,24 +23,18 @@ from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 from watchfolder.services import tables
 
-SHA256 = hashlib.sha256(PICTURE).hexdigest()
+SHA256 = sha256(PICTURE)
 SIDECAR = ".ai.json"
 USUAL = {"service": "ai-detection", "duplicates": "reuse"}
 
 
-def said(shop: Shop, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((shop.folder("outbox") / f"{name}{SIDECAR}").read_text("utf-8"))
-    return found
-
-
 def ledger(shop: Shop) -> list[dict[str, str]]:
-    with (shop.folder("outbox") / "verdicts.csv").open(encoding="utf-8", newline="") as table:
-        return list(csv.DictReader(table))
+    return table(shop.folder("outbox") / "verdicts.csv")
 
 
 def assert_told_once(shop: Shop, service: Sandbox, name: str, verdict: str = "likely_real") -> None:
     assert (shop.folder("outbox") / name).read_bytes() == PICTURE
-    assert said(shop, name)["verdict"] == verdict
+    assert said(shop, f"{name}{SIDECAR}")["verdict"] == verdict
     assert [line["file"] for line in ledger(shop)] == [name]
     assert [end.outcome for end in history.newest_first(shop.config.state_dir)] == [State.DELIVERED]
     assert service.paid_files == {SHA256: 1}
@@ -69,7 +61,7 @@ def test_what_a_person_takes_out_before_it_is_written_down_counts_as_delivered(
     shop.live_again()
     shop.pass_time(60)
     shop.to_the_end()
-    assert said(shop, "a.jpg")["verdict"] == "likely_real"
+    assert said(shop, f"a.jpg{SIDECAR}")["verdict"] == "likely_real"
     assert [line["file"] for line in ledger(shop)] == ["a.jpg"]
     (end,) = history.newest_first(shop.config.state_dir)
     assert [file.delivered for file in end.files] == ["a.jpg"]
@@ -86,7 +78,7 @@ def test_a_picture_comes_out_bit_for_bit_with_its_verdict_beside_it(begin: Open)
     assert (shop.folder("outbox") / name).stat().st_ino == inode
     assert shop.files("outbox") == [name, f"{name}{SIDECAR}", "verdicts.csv"]
     (order_id,) = service.orders
-    told = said(shop, name)
+    told = said(shop, f"{name}{SIDECAR}")
     assert told.pop("checkedAt").endswith("+00:00")
     assert told == {
         "service": "ai-detection",
@@ -131,7 +123,7 @@ def test_the_same_bytes_again_are_answered_from_the_history(begin: Open) -> None
 
     assert len(service.requests) == before
     assert (shop.folder("outbox") / "b.jpg").read_bytes() == PICTURE
-    assert said(shop, "b.jpg") == said(shop, "a.jpg")
+    assert said(shop, f"b.jpg{SIDECAR}") == said(shop, f"a.jpg{SIDECAR}")
     assert [line["file"] for line in ledger(shop)] == ["a.jpg", "b.jpg"]
     assert service.paid == 1
 
@@ -154,7 +146,7 @@ def test_a_picture_and_its_sidecar_take_nobody_elses_name(begin: Open) -> None:
     shop.drop("a.jpg")
     shop.to_the_end()
     assert (shop.folder("outbox") / "a (3).jpg").read_bytes() == PICTURE
-    assert said(shop, "a (3).jpg")["sha256"] == SHA256
+    assert said(shop, f"a (3).jpg{SIDECAR}")["sha256"] == SHA256
     assert (shop.folder("outbox") / "a.jpg").read_bytes() == b"somebody else's"
     assert (shop.folder("outbox") / f"a (2).jpg{SIDECAR}").read_bytes() == b"somebody's note"
 
@@ -164,7 +156,7 @@ def test_a_picture_that_changed_after_its_start_goes_back_and_is_looked_at_anew(
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
     order = shop.order()
-    work = shop.folder("inbox") / ".watchfolder" / shop.journal.instance / order.key / "a.jpg"
+    work = work_place(shop, order, "a.jpg")
     work.write_bytes(OTHER)
     for each in service._state.orders.values():
         each.processing_seconds = 0.0
@@ -172,9 +164,9 @@ def test_a_picture_that_changed_after_its_start_goes_back_and_is_looked_at_anew(
     shop.to_the_end()
 
     assert (shop.folder("outbox") / "a.jpg").read_bytes() == OTHER
-    assert said(shop, "a.jpg")["sha256"] == hashlib.sha256(OTHER).hexdigest()
-    assert service.paid_files == {SHA256: 1, hashlib.sha256(OTHER).hexdigest(): 1}
-    assert [line["sha256"] for line in ledger(shop)] == [hashlib.sha256(OTHER).hexdigest()]  # no old bytes lie here
+    assert said(shop, f"a.jpg{SIDECAR}")["sha256"] == sha256(OTHER)
+    assert service.paid_files == {SHA256: 1, sha256(OTHER): 1}
+    assert [line["sha256"] for line in ledger(shop)] == [sha256(OTHER)]  # no old bytes lie here
     shop.drop("b.jpg")  # and what was said of the old bytes was paid for: it is remembered
     shop.to_the_end()
     assert service.paid == 2
@@ -377,12 +369,9 @@ def test_an_order_rebuilt_from_its_work_folder_is_paid_once(begin: Open) -> None
     shop, service = begin({"processing_seconds": 3600.0})
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
-    key = shop.order().key
-    shop.close()
-    (shop.top / "state" / "journal" / f"{key}.json").unlink()
     for each in service._state.orders.values():
         each.processing_seconds = 0.0
-    shop.open()
+    shop.lose_entry()
     shop.to_the_end()
     assert_told_once(shop, service, "a.jpg")
 

@@ -1,9 +1,8 @@
 """Orders of nothing but addresses: the create is the purchase. It is repeated until it is heard, and buys once."""
 
-import hashlib
-
 import pytest
-from shop import OTHER, PICTURE, QUICK, Open, Shop, calls, has_failed_once, move_back, shortcut
+from contents import sha256
+from shop import OTHER, PICTURE, QUICK, Open, Shop, calls, has_failed_once, move_back, shortcut, work_place
 
 from watchfolder.api.transport import Pace
 from watchfolder.order import State
@@ -16,7 +15,7 @@ USUAL = {"kept": KEPT, "api": {"reads": "v3"}, "links": True}
 
 
 def paid_once(*contents: bytes) -> dict[str, int]:
-    return {hashlib.sha256(content).hexdigest(): 1 for content in contents}
+    return {sha256(content): 1 for content in contents}
 
 
 def test_an_order_of_addresses_needs_no_start_and_no_look_after_its_create(begin: Open) -> None:
@@ -55,7 +54,7 @@ def test_what_was_ordered_is_delivered_though_its_file_has_changed(begin: Open) 
     service.faults.add("create", "reset_after")
     shop.drop("a.url", shortcut(FIRST))
     shop.work(lambda: has_failed_once(shop))
-    work = shop.folder("inbox") / ".watchfolder" / shop.journal.instance / shop.order().key / "a.url"
+    work = work_place(shop, shop.order(), "a.url")
     work.write_bytes(shortcut(SECOND) + b"\r\n")
     shop.pass_time(LATER)
     shop.to_the_end()

@@ -1,12 +1,12 @@
 """A service whose work starts with the last upload: that is the purchase, and nothing is bought twice."""
 
-import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from contents import sha256
 from PIL import Image
 from sandbox_client import Client
 from shop import OTHER, PICTURE, Open, Shop, calls, has_failed_once, move_back, told, work_place
@@ -23,10 +23,6 @@ UNSURE_SECONDS = 70.0  # longer than an upload may take to become known
 TO_STORAGE = {"upload", "fetch"}
 LATER = 3600.0  # longer than any backoff
 USUAL = {"service": "watermark-embed", "kept": {"look_seconds": 0}, "api": {"reads": "v3"}}
-
-
-def hash_of(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def pour(shop: Shop, count: int = 4) -> dict[str, bytes]:
@@ -55,7 +51,7 @@ def assert_bought_once(shop: Shop, service: Sandbox, pictures: Mapping[str, byte
     assert results(shop) == sorted(pictures)
     assert shop.files("inbox") == shop.files("quarantine") == []
     assert shop.orders() == ()
-    assert service.paid_files == {hash_of(content): 1 for content in pictures.values()}
+    assert service.paid_files == {sha256(content): 1 for content in pictures.values()}
     assert service.paid == len(pictures)
     assert service.sins == []
 
@@ -154,7 +150,7 @@ def test_a_picture_that_changes_after_its_upload_comes_back_beside_its_result(be
     shop.pass_time(LATER)
     shop.to_the_end()
     assert results(shop) == ["a (2).jpg", "a.jpg"]
-    assert service.paid_files == {hash_of(PICTURE): 1, hash_of(OTHER): 1}
+    assert service.paid_files == {sha256(PICTURE): 1, sha256(OTHER): 1}
     assert (shop.folder("originals") / "a.jpg").read_bytes() == OTHER
     assert service.sins == []
 
@@ -167,7 +163,7 @@ def test_a_picture_that_the_storage_refuses_is_parted_with_and_paid_once(begin: 
     shop.pass_time(LATER)
     shop.to_the_end()
     assert sum(service.paid_files.values()) == service.paid == 4
-    assert set(service.paid_files) == {hash_of(content) for content in pictures.values()}
+    assert set(service.paid_files) == {sha256(content) for content in pictures.values()}
     assert service.sins == []
 
 
@@ -178,10 +174,7 @@ def test_an_order_whose_entry_is_lost_is_asked_for_by_its_key(begin: Open, step:
     pictures = pour(shop, count)
     service.faults.add(step, "reset_after", nth=count if step == "upload" else 1)
     shop.work(lambda: has_failed_once(shop))
-    order = shop.order()
-    shop.close()
-    (shop.folder("state") / "journal" / f"{order.key}.json").unlink()
-    shop.open()
+    shop.lose_entry()
     shop.pass_time(LATER)
     shop.to_the_end()
     assert_bought_once(shop, service, pictures)
@@ -285,7 +278,7 @@ def test_a_picture_that_the_service_can_not_mark_is_told_why_and_costs_nothing(b
     assert results(shop) == sorted(pictures)
     assert shop.files("quarantine") == ["cmyk.jpg", "cmyk.jpg.why.txt"]
     assert "Save it in RGB" in (shop.folder("quarantine") / "cmyk.jpg.why.txt").read_text()
-    assert service.paid_files == {hash_of(content): 1 for content in pictures.values()}
+    assert service.paid_files == {sha256(content): 1 for content in pictures.values()}
     assert service.sins == []
 
 

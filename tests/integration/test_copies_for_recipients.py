@@ -1,15 +1,14 @@
 """Watermark embed from a folder: a copy for each recipient, each with a text that says whose it is."""
 
-import csv
-import hashlib
 import io
 from pathlib import Path
 from typing import Any
 
 import pytest
+from contents import sha256, table
 from holding import leased
 from PIL import Image
-from sandbox_client import Client, data
+from sandbox_client import found_in
 from shop import OTHER, PICTURE, Killed, Open, Shop, closing_a_sub_folder
 
 from watchfolder import history
@@ -27,18 +26,7 @@ USUAL = {"service": "watermark-embed"}
 
 
 def ledger(shop: Shop) -> list[dict[str, str]]:
-    with (shop.folder("outbox") / "watermarks.csv").open(encoding="utf-8", newline="") as table:
-        return list(csv.DictReader(table))
-
-
-def found_in(service: Sandbox, leaked: Path, original: Path) -> str:
-    """Ask the service, by itself, which text is in a copy."""
-    client, kind = Client(service), "application/pdf" if leaked.suffix == ".pdf" else "image/jpeg"
-    order = data(client.extract(f"found{leaked.suffix}", original=f"a{original.suffix}"))
-    files = [(original.read_bytes(), kind), (leaked.read_bytes(), kind)]
-    told = client.status(client.sent(order, *files), "v3")["result"]
-    client.close()
-    return str(told["watermarkText"])
+    return table(shop.folder("outbox") / "watermarks.csv")
 
 
 def assert_issued_once(shop: Shop, service: Sandbox, name: str, *recipients: str, orders: int = 1) -> None:
@@ -50,9 +38,9 @@ def assert_issued_once(shop: Shop, service: Sandbox, name: str, *recipients: str
     for line in ledger(shop):
         copy = shop.folder("outbox") / line["file"]
         assert line["file"] == f"{line['recipient']}/{name}"
-        assert line["sha256_source"] == hashlib.sha256(PICTURE).hexdigest()
-        assert line["sha256_result"] == hashlib.sha256(copy.read_bytes()).hexdigest()
-        assert found_in(service, copy, shop.folder("originals") / name) == line["text"]
+        assert line["sha256_source"] == sha256(PICTURE)
+        assert line["sha256_result"] == sha256(copy.read_bytes())
+        assert found_in(service, copy, (shop.folder("originals") / name).read_bytes()) == line["text"]
     told = [
         (each.file.recipient, each.file.text)
         for each in history.deliveries(shop.journal.orders(), shop.config.state_dir)
@@ -79,7 +67,9 @@ def test_without_recipients_the_one_copy_has_its_own_name(begin: Open) -> None:
     assert shop.files("outbox") == [NAME, "watermarks.csv"]
     (line,) = ledger(shop)
     assert line["recipient"] == ""
-    assert found_in(service, shop.folder("outbox") / NAME, shop.folder("originals") / NAME) == line["text"]
+    assert (
+        found_in(service, shop.folder("outbox") / NAME, (shop.folder("originals") / NAME).read_bytes()) == line["text"]
+    )
 
 
 def test_a_table_that_is_held_at_a_start_ends_the_series_and_keeps_nobody(begin: Open) -> None:
@@ -123,7 +113,7 @@ def test_a_pdf_is_marked_as_a_picture_is_and_a_locked_one_is_not_sent(begin: Ope
     assert "a PDF that is locked" in (shop.folder("quarantine") / "locked.pdf.why.txt").read_text("utf-8")
     original = shop.folder("originals") / "Prospekt ü.pdf"
     for line in ledger(shop):
-        assert found_in(service, shop.folder("outbox") / line["file"], original) == line["text"]
+        assert found_in(service, shop.folder("outbox") / line["file"], original.read_bytes()) == line["text"]
     assert service.sins == []
 
 
@@ -234,9 +224,7 @@ def test_an_order_whose_entry_is_lost_keeps_its_texts_and_is_paid_once(begin: Op
     shop.work(lambda: shop.has(state) and shop.order().failures)
     before = [result.text for _, result in shop.order().results]
     service.look_seconds = 0
-    shop.close()
-    (shop.folder("state") / "journal" / f"{shop.order().key}.json").unlink()
-    shop.open()
+    shop.lose_entry()
     shop.to_the_end()
     assert_issued_once(shop, service, NAME, "dpa", "afp")
     assert sorted(line["text"] for line in ledger(shop)) == sorted(before)
@@ -256,7 +244,7 @@ def test_a_copy_that_was_ordered_twice_still_says_whose_it_is(begin: Open, code:
     assert len(ledger(shop)) == 4
     for line in ledger(shop):
         original = shop.folder("originals") / line["file"].rpartition("/")[2]
-        assert found_in(service, shop.folder("outbox") / line["file"], original) == line["text"]
+        assert found_in(service, shop.folder("outbox") / line["file"], original.read_bytes()) == line["text"]
     assert service.credits["watermarkEmbed"] == 4
 
 

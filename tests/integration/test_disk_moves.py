@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from contents import contents_of
 from file_systems import ext4, on_a_poor_file_system, tmpfs
 from rights import as_nobody, as_root, nobodys_folder
 
@@ -56,11 +57,6 @@ def move(source: Path, target: Path, name: str = "a.jpg") -> None:
     disk.move(place(source, name), place(target, name), owner=OWNER)
 
 
-def files_in(folder: Path) -> dict[str, bytes]:
-    """Return every file below, hidden ones as well."""
-    return {str(each.relative_to(folder)): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
-
-
 # --- what fails
 
 
@@ -69,7 +65,7 @@ def test_a_file_that_cannot_be_read_is_named_itself_and_not_its_copy(there: Path
     with pytest.raises(FolderFault) as raised:
         disk.copy(memory, place(there), owner=OWNER)
     assert (raised.value.path, raised.value.code) == (memory.path, "EIO")
-    assert files_in(there) == {}
+    assert contents_of(there) == {}
 
 
 # --- on one file system
@@ -79,14 +75,14 @@ def test_a_file_that_cannot_be_read_is_named_itself_and_not_its_copy(there: Path
 def test_a_file_moves_under_any_name(here: Path, there: Path, name: str) -> None:
     (here / name).write_bytes(b"picture")
     move(here, there, name)
-    assert files_in(here) == {}
-    assert files_in(there) == {name: b"picture"}
+    assert contents_of(here) == {}
+    assert contents_of(there) == {name: b"picture"}
 
 
 def test_missing_folders_are_made_on_the_way(here: Path, there: Path) -> None:
     (here / "a.jpg").write_bytes(b"picture")
     disk.move(place(here), place(there, "2026/11/a.jpg"), owner=OWNER)
-    assert files_in(there) == {"2026/11/a.jpg": b"picture"}
+    assert contents_of(there) == {"2026/11/a.jpg": b"picture"}
 
 
 def test_a_move_never_replaces_a_file_even_of_the_same_bytes(here: Path, there: Path) -> None:
@@ -94,7 +90,7 @@ def test_a_move_never_replaces_a_file_even_of_the_same_bytes(here: Path, there: 
     (there / "a.jpg").write_bytes(b"picture")
     with pytest.raises(FileExistsError):
         move(here, there)
-    assert files_in(here) == files_in(there) == {"a.jpg": b"picture"}
+    assert contents_of(here) == contents_of(there) == {"a.jpg": b"picture"}
 
 
 @pytest.mark.parametrize("kind", ["folder", "dangling link", "fifo"])
@@ -109,14 +105,14 @@ def test_a_move_never_replaces_anything_else(here: Path, there: Path, kind: str)
         target.symlink_to("x")
     with pytest.raises(FileExistsError):
         move(here, there)
-    assert files_in(here) == {"a.jpg": b"picture"}
+    assert contents_of(here) == {"a.jpg": b"picture"}
 
 
 def test_a_repeated_move_finds_that_it_has_happened(here: Path, there: Path) -> None:
     (here / "a.jpg").write_bytes(b"picture")
     move(here, there)
     move(here, there)
-    assert files_in(there) == {"a.jpg": b"picture"}
+    assert contents_of(there) == {"a.jpg": b"picture"}
 
 
 @pytest.mark.parametrize("known_as", ["a.jpg", "another"])
@@ -143,7 +139,7 @@ def test_a_repeated_move_has_happened_though_its_old_name_is_still_known(
     with monkeypatch.context() as stale:
         stale.setattr(os, "stat", stale_stat)
         move(here, there)
-    assert files_in(there) == {"a.jpg": b"picture"}
+    assert contents_of(there) == {"a.jpg": b"picture"}
 
 
 def test_a_repeated_move_needs_the_old_folder_no_more(here: Path, there: Path) -> None:
@@ -152,15 +148,15 @@ def test_a_repeated_move_needs_the_old_folder_no_more(here: Path, there: Path) -
     move(here, there, "sub/a.jpg")
     (here / "sub").rmdir()
     move(here, there, "sub/a.jpg")
-    assert files_in(there) == {"sub/a.jpg": b"picture"}
+    assert contents_of(there) == {"sub/a.jpg": b"picture"}
 
 
 def test_one_file_under_both_names_after_a_power_cut_keeps_the_new_one(here: Path, there: Path) -> None:
     (here / "a.jpg").write_bytes(b"picture")
     os.link(here / "a.jpg", there / "a.jpg")
     move(here, there)
-    assert files_in(here) == {}
-    assert files_in(there) == {"a.jpg": b"picture"}
+    assert contents_of(here) == {}
+    assert contents_of(there) == {"a.jpg": b"picture"}
 
 
 def test_nothing_at_either_place_is_said_so(here: Path, there: Path) -> None:
@@ -183,7 +179,7 @@ def test_a_folder_that_vanishes_under_our_hands_is_not_a_file_that_is_missing(
     monkeypatch.setattr(moves, "_rename_new", after_a_person_removed_the_folder)
     with pytest.raises(FolderFault):
         disk.move(place(here), place(there, "sub/a.jpg"), owner=OWNER)
-    assert files_in(here) == {"a.jpg": b"picture"}
+    assert contents_of(here) == {"a.jpg": b"picture"}
 
 
 def test_a_link_in_the_way_is_not_followed(here: Path, there: Path) -> None:
@@ -191,7 +187,7 @@ def test_a_link_in_the_way_is_not_followed(here: Path, there: Path) -> None:
     (there / "sub").symlink_to(here)
     with pytest.raises(disk.NotAFolder):
         disk.move(place(here), place(there, "sub/b.jpg"), owner=OWNER)
-    assert files_in(here) == {"a.jpg": b"picture"}
+    assert contents_of(here) == {"a.jpg": b"picture"}
 
 
 # --- between file systems
@@ -202,8 +198,8 @@ def test_a_copy_keeps_time_and_bytes_under_any_name(here: Path, elsewhere: Path,
     (here / name).write_bytes(b"picture" * 500_000)
     os.utime(here / name, ns=(MTIME_NS, MTIME_NS))
     move(here, elsewhere, name)
-    assert files_in(here) == {}
-    assert files_in(elsewhere) == {name: b"picture" * 500_000}
+    assert contents_of(here) == {}
+    assert contents_of(elsewhere) == {name: b"picture" * 500_000}
     assert (elsewhere / name).stat().st_mtime_ns == MTIME_NS
 
 
@@ -220,8 +216,8 @@ def test_a_copy_never_replaces_a_file(here: Path, elsewhere: Path) -> None:
     (elsewhere / "a.jpg").write_bytes(b"another")
     with pytest.raises(FileExistsError):
         move(here, elsewhere)
-    assert files_in(here) == {"a.jpg": b"picture"}
-    assert files_in(elsewhere) == {"a.jpg": b"another"}
+    assert contents_of(here) == {"a.jpg": b"picture"}
+    assert contents_of(elsewhere) == {"a.jpg": b"another"}
 
 
 def test_a_copy_never_goes_through_a_link(here: Path, elsewhere: Path) -> None:
@@ -247,8 +243,8 @@ def test_a_copy_that_was_finished_but_for_the_original_is_finished(here: Path, e
     (here / "a.jpg").write_bytes(b"picture")
     (elsewhere / "a.jpg").write_bytes(b"picture")
     move(here, elsewhere)
-    assert files_in(here) == {}
-    assert files_in(elsewhere) == {"a.jpg": b"picture"}
+    assert contents_of(here) == {}
+    assert contents_of(elsewhere) == {"a.jpg": b"picture"}
 
 
 def test_a_copy_without_room_leaves_the_original_and_nothing_else(tmp_path: Path, here: Path) -> None:
@@ -257,7 +253,7 @@ def test_a_copy_without_room_leaves_the_original_and_nothing_else(tmp_path: Path
         with pytest.raises(FolderFault) as caught:
             move(here, small)
         assert caught.value.code == "ENOSPC"
-        assert files_in(small) == {}
+        assert contents_of(small) == {}
     assert (here / "a.jpg").stat().st_size == 200_000
 
 
@@ -273,8 +269,8 @@ def test_a_copy_that_differs_is_thrown_away(here: Path, elsewhere: Path, monkeyp
     with pytest.raises(FolderFault) as caught:
         move(here, elsewhere)
     assert caught.value.code == "EIO"
-    assert files_in(here) == {"a.jpg": b"picture"}
-    assert files_in(elsewhere) == {}
+    assert contents_of(here) == {"a.jpg": b"picture"}
+    assert contents_of(elsewhere) == {}
 
 
 def test_an_original_that_changes_under_our_hands_is_never_removed(
@@ -290,7 +286,7 @@ def test_an_original_that_changes_under_our_hands_is_never_removed(
     monkeypatch.setattr(moves, "_require_same", and_then_somebody_saved_again)
     with pytest.raises(FolderFault):
         move(here, elsewhere)
-    assert files_in(here) == {"a.jpg": b"a newer one"}
+    assert contents_of(here) == {"a.jpg": b"a newer one"}
 
 
 def test_a_swept_copy_is_not_a_missing_original(here: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,7 +294,7 @@ def test_a_swept_copy_is_not_a_missing_original(here: Path, elsewhere: Path, mon
     monkeypatch.setattr(moves, "_require_same", lambda _source, part: Path(part.path).unlink())
     with pytest.raises(FolderFault):
         move(here, elsewhere)
-    assert files_in(here) == {"a.jpg": b"picture"}
+    assert contents_of(here) == {"a.jpg": b"picture"}
 
 
 def test_a_move_killed_anywhere_is_finished_by_the_next(here: Path, elsewhere: Path) -> None:
@@ -325,10 +321,10 @@ for name in ("fsync", "link", "unlink", "rename", "utime", "mkdir", "write"):
         done = subprocess.run(
             [sys.executable, "-c", killer + MOVE, str(here), str(elsewhere), str(at)], check=False, timeout=30
         )
-        somewhere = {**files_in(here), **files_in(elsewhere)}
+        somewhere = {**contents_of(here), **contents_of(elsewhere)}
         assert b"picture" in somewhere.values()
         move(here, elsewhere)
-        assert files_in(here) == {}
+        assert contents_of(here) == {}
         assert (elsewhere / "a.jpg").read_bytes() == b"picture"
         (elsewhere / "a.jpg").unlink()
         killed += done.returncode == 9
@@ -365,8 +361,8 @@ def test_a_copy_of_an_earlier_life_has_a_durable_name_before_its_original_goes(
 def test_without_noreplace_a_file_moves(here: Path, there: Path) -> None:
     (here / "a.jpg").write_bytes(b"picture")
     on_a_poor_file_system(MOVE, here, there)
-    assert files_in(here) == {}
-    assert files_in(there) == {"a.jpg": b"picture"}
+    assert contents_of(here) == {}
+    assert contents_of(there) == {"a.jpg": b"picture"}
 
 
 def test_without_noreplace_nothing_is_replaced(here: Path, there: Path) -> None:
@@ -376,7 +372,7 @@ def test_without_noreplace_nothing_is_replaced(here: Path, there: Path) -> None:
         f"try:\n  {MOVE.strip().replace(chr(10), chr(10) + '  ')}\nexcept FileExistsError: print('taken')", here, there
     )
     assert said == "taken"
-    assert files_in(there) == {"a.jpg": b"another"}
+    assert contents_of(there) == {"a.jpg": b"another"}
 
 
 def test_without_noreplace_a_move_that_fails_leaves_no_placeholder(here: Path, there: Path) -> None:
@@ -389,8 +385,8 @@ def test_without_noreplace_a_move_that_fails_leaves_no_placeholder(here: Path, t
         lacks="renameat2,rename",
     )
     assert said == "EACCES"
-    assert files_in(here) == {"a.jpg": b"picture"}
-    assert files_in(there) == {}
+    assert contents_of(here) == {"a.jpg": b"picture"}
+    assert contents_of(there) == {}
 
 
 def test_without_noreplace_a_missing_file_leaves_no_placeholder(here: Path, there: Path) -> None:
@@ -398,22 +394,22 @@ def test_without_noreplace_a_missing_file_leaves_no_placeholder(here: Path, ther
         f"try:\n  {MOVE.strip().replace(chr(10), chr(10) + '  ')}\nexcept FileNotFoundError: print('gone')", here, there
     )
     assert said == "gone"
-    assert files_in(there) == {}
+    assert contents_of(there) == {}
 
 
 def test_without_noreplace_a_folder_moves_as_well(here: Path, there: Path) -> None:
     (here / "a.jpg").mkdir()
     (here / "a.jpg/inside").write_bytes(b"picture")
     on_a_poor_file_system(MOVE, here, there)
-    assert files_in(there) == {"a.jpg/inside": b"picture"}
+    assert contents_of(there) == {"a.jpg/inside": b"picture"}
 
 
 @pytest.mark.parametrize("link", ["link", "link of NFS"])
 def test_without_hard_links_a_delivery_gets_its_name(here: Path, there: Path, link: str) -> None:
     (here / "a.jpg").write_bytes(b"picture")
     on_a_poor_file_system(PUBLISH, here, there, lacks=f"{link},renameat2")
-    assert files_in(here) == {}
-    assert files_in(there) == {"a.jpg": b"picture"}
+    assert contents_of(here) == {}
+    assert contents_of(there) == {"a.jpg": b"picture"}
 
 
 def test_without_hard_links_no_delivery_replaces_a_file(here: Path, there: Path) -> None:
@@ -425,8 +421,8 @@ def test_without_hard_links_no_delivery_replaces_a_file(here: Path, there: Path)
         there,
     )
     assert said == "taken"
-    assert files_in(here) == {"a.jpg": b"picture"}
-    assert files_in(there) == {"a.jpg": b"another"}
+    assert contents_of(here) == {"a.jpg": b"picture"}
+    assert contents_of(there) == {"a.jpg": b"another"}
 
 
 # --- publishing
@@ -435,8 +431,8 @@ def test_without_hard_links_no_delivery_replaces_a_file(here: Path, there: Path)
 def test_a_publication_gets_its_name_and_loses_the_temporary_one(here: Path, there: Path) -> None:
     (here / "a.jpg").write_bytes(b"picture")
     disk.publish_new(place(here), place(there, f"sub/{LONGEST}"), owner=OWNER)
-    assert files_in(here) == {}
-    assert files_in(there) == {f"sub/{LONGEST}": b"picture"}
+    assert contents_of(here) == {}
+    assert contents_of(there) == {f"sub/{LONGEST}": b"picture"}
 
 
 def test_a_publication_never_replaces_a_file(here: Path, there: Path) -> None:
@@ -444,7 +440,7 @@ def test_a_publication_never_replaces_a_file(here: Path, there: Path) -> None:
     (there / "a.jpg").write_bytes(b"picture")
     with pytest.raises(FileExistsError):
         disk.publish_new(place(here), place(there), owner=OWNER)
-    assert files_in(here) == {"a.jpg": b"picture"}
+    assert contents_of(here) == {"a.jpg": b"picture"}
 
 
 def test_a_publication_cut_after_the_link_is_finished_though_no_file_opens(
@@ -463,21 +459,21 @@ def test_a_publication_cut_after_the_link_is_finished_though_no_file_opens(
     with monkeypatch.context() as on_smb:
         on_smb.setattr(os, "open", refuse)
         disk.publish_new(place(here), place(there), owner=OWNER)
-    assert (files_in(here), files_in(there)) == ({}, {"a.jpg": b"picture"})
+    assert (contents_of(here), contents_of(there)) == ({}, {"a.jpg": b"picture"})
 
 
 def test_a_publication_cut_after_the_link_is_finished(here: Path, there: Path) -> None:
     (here / "a.jpg").write_bytes(b"picture")
     os.link(here / "a.jpg", there / "a.jpg")
     disk.publish_new(place(here), place(there), owner=OWNER)
-    assert files_in(here) == {}
-    assert files_in(there) == {"a.jpg": b"picture"}
+    assert contents_of(here) == {}
+    assert contents_of(there) == {"a.jpg": b"picture"}
 
 
 def test_a_publication_without_its_file_is_said_so(here: Path, there: Path) -> None:
     with pytest.raises(FileNotFoundError):
         disk.publish_new(place(here), place(there), owner=OWNER)
-    assert files_in(there) == {}
+    assert contents_of(there) == {}
 
 
 def test_an_outbox_folder_that_vanishes_is_not_a_delivery_that_has_happened(
@@ -495,7 +491,7 @@ def test_an_outbox_folder_that_vanishes_is_not_a_delivery_that_has_happened(
     monkeypatch.setattr(os, "link", after_a_person_removed_the_folder)
     with pytest.raises(FolderFault):
         disk.publish_new(place(here), place(there, "sub/a.jpg"), owner=OWNER)
-    assert files_in(here) == {"a.jpg": b"picture"}
+    assert contents_of(here) == {"a.jpg": b"picture"}
 
 
 def test_a_sub_folder_that_is_a_mount_of_its_own_takes_publications_as_well(here: Path) -> None:
@@ -503,4 +499,4 @@ def test_a_sub_folder_that_is_a_mount_of_its_own_takes_publications_as_well(here
     with tmpfs(here / "sub") as mount:
         (mount / "part").write_bytes(b"pict")  # what an earlier try left
         disk.publish_new(place(here, "part"), place(here, "sub/a.jpg"), owner=OWNER)
-        assert files_in(here) == {"sub/a.jpg": b"picture"}
+        assert contents_of(here) == {"sub/a.jpg": b"picture"}

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shop import OTHER, PICTURE, Open, Shop, files_in, history, opened
+from contents import files_in
+from shop import OTHER, PICTURE, Open, Shop, history, opened
 
 from watchfolder import delivery_index, disk
 from watchfolder.disk import Place
@@ -417,10 +418,7 @@ def test_an_order_that_was_begun_as_a_reuse_is_rebuilt_as_one(begin: Open) -> No
     deliver(shop, "a.jpg")
     shop.drop("b.jpg")
     claim(shop)
-    key = shop.order().key
-    shop.close()
-    (shop.folder("state") / "journal" / f"{key}.json").unlink()
-    shop.open()
+    shop.lose_entry()
     shop.to_the_end()
     assert shop.files("outbox") == ["a.jpg", "b.jpg"]
     assert paid(service) == [1]

@@ -1,11 +1,11 @@
 """What lies beside a finding: a heatmap, a report, keywords. None of it holds the finding up, nor comes twice."""
 
-import hashlib
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from contents import sha256
 from shop import OTHER, PICTURE, Killed, Open, Shop, opening
 
 from watchfolder import disk, history, intake
@@ -14,7 +14,7 @@ from watchfolder.pipeline import timing
 from watchfolder.sandbox import Sandbox, reports
 from watchfolder.sandbox.pictures import sample_pdf
 
-SHA256 = hashlib.sha256(PICTURE).hexdigest()
+SHA256 = sha256(PICTURE)
 BARE = ["a.jpg", "a.jpg.ai.json", "verdicts.csv"]
 USUAL = {"kept": {"report_seconds": 0.0}, "service": "ai-detection", "duplicates": "reuse"}
 

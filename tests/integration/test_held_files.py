@@ -115,12 +115,8 @@ def test_an_order_whose_copy_is_held_is_rebuilt_later_and_not_paid_again(begin: 
     service.faults.add("status", "answer", times=None, status=503)
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED) and shop.order().failures)
-    order = shop.order()
-    copy = work_place(shop, order, ORDER_COPY)
-    shop.close()
-    (shop.folder("state") / "journal" / f"{order.key}.json").unlink()
+    copy = work_place(shop, shop.lose_entry(), ORDER_COPY)
     service.faults.clear()
-    shop.open()
     with leased(copy):
         shop.beat()
         assert not shop.intake.health.is_open

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from contents import contents_of
 from file_systems import by_fuse, on_a_poor_file_system, tmpfs
 from rights import as_root, nobodys_folder
 from shop import PICTURE, Shop, opened
@@ -76,10 +77,6 @@ def hold_in_an_earlier_life(target: Place, monkeypatch: pytest.MonkeyPatch) -> N
         hold(target)
 
 
-def files_in(folder: Path) -> dict[str, bytes]:
-    return {str(each.relative_to(folder)): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
-
-
 # --- after a death
 
 
@@ -93,10 +90,10 @@ def test_a_death_anywhere_keeps_no_name_and_no_empty_file(exfat: Path, gesture: 
         command = [sys.executable, "-c", KILLER, gesture, str(here), str(there), str(at)]
         code = subprocess.run(command, check=False, timeout=30).returncode
         disk.sweep(str(there), HIDDEN, OWNER)
-        assert files_in(there) in ({}, {"sub/a.jpg": b"picture"}), at
+        assert contents_of(there) in ({}, {"sub/a.jpg": b"picture"}), at
         if not (there / "sub/a.jpg").exists():
             getattr(disk, gesture)(place(here), place(there, "sub/a.jpg"), owner=OWNER)
-        assert (files_in(here), files_in(there)) == ({}, {"sub/a.jpg": b"picture"}), at
+        assert (contents_of(here), contents_of(there)) == ({}, {"sub/a.jpg": b"picture"}), at
         (there / "sub/a.jpg").unlink()
         (there / "sub").rmdir()
     assert code == 0
@@ -108,9 +105,9 @@ def test_a_sweep_frees_the_name_that_an_earlier_life_held(
 ) -> None:
     _, there = two
     hold_in_an_earlier_life(place(there), monkeypatch)
-    assert "a.jpg" in files_in(there)
+    assert "a.jpg" in contents_of(there)
     assert disk.sweep(str(there), HIDDEN, "another") == 1
-    assert files_in(there) == {}
+    assert contents_of(there) == {}
 
 
 def test_a_sweep_leaves_what_has_come_there(two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,14 +115,14 @@ def test_a_sweep_leaves_what_has_come_there(two: tuple[Path, Path], monkeypatch:
     hold_in_an_earlier_life(place(there), monkeypatch)
     (here / "a.jpg").rename(there / "a.jpg")
     disk.sweep(str(there), HIDDEN, OWNER)
-    assert files_in(there) == {"a.jpg": b"picture"}
+    assert contents_of(there) == {"a.jpg": b"picture"}
 
 
 def test_a_sweep_leaves_the_names_that_are_being_held_now(two: tuple[Path, Path]) -> None:
     _, there = two
     hold(place(there))
     assert disk.sweep(str(there), HIDDEN, OWNER) == 0
-    assert "a.jpg" in files_in(there)
+    assert "a.jpg" in contents_of(there)
 
 
 def test_a_sweep_frees_a_name_whose_holding_was_cut_in_half(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +131,7 @@ def test_a_sweep_frees_a_name_whose_holding_was_cut_in_half(monkeypatch: pytest.
         hold_in_an_earlier_life(place(there), monkeypatch)
         (there / "a.jpg").chmod(0)
         assert disk.sweep(str(there), HIDDEN, OWNER) == 1
-        assert files_in(there) == {}
+        assert contents_of(there) == {}
 
 
 def test_a_sweep_frees_a_half_made_name_that_only_the_server_knows_as_ours(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +153,7 @@ def test_a_sweep_frees_a_half_made_name_that_only_the_server_knows_as_ours(monke
         (there / "a.jpg").chmod(0)
         monkeypatch.setattr(os, "utime", of_somebody_else)
         assert disk.sweep(str(there), HIDDEN, OWNER) == 1
-        assert files_in(there) == {}
+        assert contents_of(there) == {}
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT])
@@ -177,7 +174,7 @@ def test_a_name_that_a_share_tells_nothing_of_is_freed_by_a_later_sweep(
         failing.setattr(os, call, fail)
         assert disk.sweep(str(there), HIDDEN, OWNER) == 0
     assert disk.sweep(str(there), HIDDEN, OWNER) == 1
-    assert files_in(there) == {}
+    assert contents_of(there) == {}
 
 
 def test_a_sweep_removes_a_note_that_was_itself_cut_in_half(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +185,7 @@ def test_a_sweep_removes_a_note_that_was_itself_cut_in_half(monkeypatch: pytest.
         note.write_bytes(b"")
         note.chmod(0)
         assert disk.sweep(str(there), HIDDEN, OWNER) == 1
-        assert files_in(there) == {}
+        assert contents_of(there) == {}
 
 
 @pytest.mark.parametrize("text", [b"../outside", b"sub/../../outside", b"link", b"a\0b", b"", b"/", b"x" * 99_999])
@@ -232,7 +229,7 @@ def test_a_held_name_is_taken_by_what_it_is_held_for(two: tuple[Path, Path], ges
     here, there = two
     hold(place(there))
     gesture(place(here), place(there), owner=OWNER)
-    assert (files_in(here), files_in(there)) == ({}, {"a.jpg": b"picture"})
+    assert (contents_of(here), contents_of(there)) == ({}, {"a.jpg": b"picture"})
 
 
 @pytest.mark.parametrize("gesture", GESTURES)
@@ -242,7 +239,7 @@ def test_a_name_whose_holding_was_cut_in_half_is_taken(gesture: Callable[..., No
         hold(place(there))
         (there / "a.jpg").chmod(0)
         gesture(place(here), place(there), owner=OWNER)
-        assert (files_in(here), files_in(there)) == ({}, {"a.jpg": b"picture"})
+        assert (contents_of(here), contents_of(there)) == ({}, {"a.jpg": b"picture"})
 
 
 @pytest.mark.parametrize("gesture", GESTURES)
@@ -264,7 +261,7 @@ def test_a_held_name_is_taken_by_a_copy_from_another_file_system(tmp_path: Path,
     with tmpfs(tmp_path / "elsewhere") as elsewhere:
         hold(place(elsewhere))
         disk.move(place(here), place(elsewhere), owner=OWNER)
-        assert files_in(elsewhere) == {"a.jpg": b"picture"}
+        assert contents_of(elsewhere) == {"a.jpg": b"picture"}
 
 
 @pytest.mark.parametrize("gesture", GESTURES)
@@ -273,7 +270,7 @@ def test_an_empty_file_of_a_person_is_left_alone(exfat: Path, gesture: Callable[
     (there / "a.jpg").touch()
     with pytest.raises(FileExistsError):
         gesture(place(here), place(there), owner=OWNER)
-    assert (files_in(here), files_in(there)) == ({"a.jpg": b"picture"}, {"a.jpg": b""})
+    assert (contents_of(here), contents_of(there)) == ({"a.jpg": b"picture"}, {"a.jpg": b""})
 
 
 def test_a_name_whose_holding_a_share_has_failed_is_held_at_the_next_try(
@@ -285,7 +282,7 @@ def test_a_name_whose_holding_a_share_has_failed_is_held_at_the_next_try(
         with pytest.raises(FolderFault):
             hold(target)
     hold(target)
-    assert files_in(two[1])["a.jpg"] == b""
+    assert contents_of(two[1])["a.jpg"] == b""
 
 
 def test_a_name_held_for_what_never_came_is_free_again(two: tuple[Path, Path]) -> None:
@@ -294,7 +291,7 @@ def test_a_name_held_for_what_never_came_is_free_again(two: tuple[Path, Path]) -
     hold(place(there))
     with pytest.raises(FileNotFoundError):
         disk.move(place(here), place(there), owner=OWNER)
-    assert files_in(there) == {}
+    assert contents_of(there) == {}
 
 
 def test_an_empty_file_that_was_moved_is_not_taken_for_a_held_name(two: tuple[Path, Path]) -> None:
@@ -308,7 +305,7 @@ def test_an_empty_file_that_was_moved_is_not_taken_for_a_held_name(two: tuple[Pa
         there,
     )
     disk.sweep(str(there), HIDDEN, OWNER)
-    assert files_in(there) == {"a.jpg": b""}
+    assert contents_of(there) == {"a.jpg": b""}
 
 
 def test_a_move_into_a_folder_of_ours_holds_no_name(two: tuple[Path, Path]) -> None:
@@ -325,7 +322,7 @@ def test_a_move_into_a_folder_of_ours_holds_no_name(two: tuple[Path, Path]) -> N
     )
     assert said == "taken"
     assert sorted(os.listdir(there)) == ["a.jpg"]
-    assert files_in(there) == {"a.jpg": b"picture"}
+    assert contents_of(there) == {"a.jpg": b"picture"}
 
 
 def test_where_only_hard_links_are_lacking_nothing_empty_is_ever_seen(two: tuple[Path, Path]) -> None:
@@ -336,10 +333,10 @@ def test_where_only_hard_links_are_lacking_nothing_empty_is_ever_seen(two: tuple
         "except FileExistsError: print('taken')"
     )
     on_a_poor_file_system(publish, here, there, lacks="link")
-    assert (files_in(here), os.listdir(there)) == ({}, ["a.jpg"])  # a placeholder would have had its note
+    assert (contents_of(here), os.listdir(there)) == ({}, ["a.jpg"])  # a placeholder would have had its note
     (here / "a.jpg").write_bytes(b"another")
     assert on_a_poor_file_system(publish, here, there, lacks="link") == "taken"
-    assert (files_in(here), files_in(there)) == ({"a.jpg": b"another"}, {"a.jpg": b"picture"})
+    assert (contents_of(here), contents_of(there)) == ({"a.jpg": b"another"}, {"a.jpg": b"picture"})
 
 
 @pytest.mark.parametrize("mode", [0, 0o600])
@@ -392,9 +389,9 @@ def test_of_two_threads_that_want_a_name_one_gets_it_and_both_pictures_stay(two:
     for each in pictures:
         (here / each.decode()).write_bytes(each)
     on_a_poor_file_system(TWO_AT_ONCE, here, there)
-    named = {name: each for name, each in files_in(there).items() if HIDDEN not in name}
+    named = {name: each for name, each in contents_of(there).items() if HIDDEN not in name}
     assert len(named) == 300
-    assert {*files_in(here).values(), *named.values()} == pictures
+    assert {*contents_of(here).values(), *named.values()} == pictures
 
 
 @pytest.mark.parametrize("answer", [errno.ETIMEDOUT, errno.ENOENT])
@@ -421,7 +418,7 @@ def test_what_a_server_does_after_its_answer_was_given_up_loses_no_picture(
     for step in asked:
         step()
     disk.move(place(here), place(there), owner=OWNER)
-    assert (files_in(here), files_in(there)) == ({}, {"a.jpg": b"picture"})
+    assert (contents_of(here), contents_of(there)) == ({}, {"a.jpg": b"picture"})
 
 
 def test_a_name_that_is_taken_costs_no_note(two: tuple[Path, Path]) -> None:

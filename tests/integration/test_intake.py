@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from rights import NOBODY, as_root, nobodys_folder
-from shop import OTHER, PICTURE, Shop, opened, told
+from shop import OTHER, PICTURE, Shop, opened, told, work_place
 
 from watchfolder import disk, intake
 from watchfolder.config import Inbox
@@ -970,20 +970,10 @@ def claimed(shop: Shop, name: str = "a.jpg") -> Order:
     return order
 
 
-def work_folder(shop: Shop, order: Order) -> Path:
-    return shop.folder("inbox") / ".watchfolder" / shop.journal.instance / order.key
-
-
-def lose_entry(shop: Shop, order: Order) -> None:
-    shop.close()
-    (shop.folder("state") / "journal" / f"{order.key}.json").unlink()
-    shop.open()
-
-
 def test_an_order_whose_entry_was_lost_is_rebuilt_under_its_key_and_body(build: Build) -> None:
     shop = build()
     before = claimed(shop, "sub/ä.jpg")
-    lose_entry(shop, before)
+    shop.lose_entry()
     shop.look(10.0)
     after = shop.order()
     assert (after.key, after.body, after.confirm_key) == (before.key, before.body, before.confirm_key)
@@ -1007,7 +997,7 @@ def test_a_claim_that_died_before_the_rename_is_undone(build: Build) -> None:
     shop = build()
     order = claimed(shop)
     shop.journal.note(order, state=State.CLAIMING)
-    os.rename(work_folder(shop, order) / "a.jpg", shop.folder("inbox") / "a.jpg")
+    os.rename(work_place(shop, order, "a.jpg"), shop.folder("inbox") / "a.jpg")
     shop.live_again()
     shop.look(10.0)
     assert shop.order().state is State.RELEASED
@@ -1023,7 +1013,7 @@ def test_a_claim_cut_after_the_rename_is_completed_beside_a_new_file(build: Buil
     shop.drop("a.jpg", OTHER)
     shop.look(10.0)
     assert shop.order().state is State.CLAIMED
-    assert (work_folder(shop, order) / "a.jpg").read_bytes() == PICTURE
+    assert work_place(shop, order, "a.jpg").read_bytes() == PICTURE
     assert shop.files("inbox") == ["a.jpg"]
 
 
@@ -1031,7 +1021,7 @@ def test_a_claim_whose_file_a_power_cut_left_under_both_names_has_one_again(buil
     shop = build()
     order = claimed(shop)
     shop.journal.note(order, state=State.CLAIMING)
-    os.link(work_folder(shop, order) / "a.jpg", shop.folder("inbox") / "a.jpg")
+    os.link(work_place(shop, order, "a.jpg"), shop.folder("inbox") / "a.jpg")
     shop.live_again()
     shop.look(10.0)
     assert shop.order().state is State.CLAIMED
@@ -1072,12 +1062,12 @@ def test_a_forged_entry_copy_is_not_believed_and_the_file_comes_back(build: Buil
         "garbage": "[" * 100_000,
         "huge": " " * (17 << 20),
     }[kind]
-    lose_entry(shop, order)
-    (work_folder(shop, order) / ".order.json").write_text(forged)
+    shop.lose_entry()
+    work_place(shop, order, ".order.json").write_text(forged)
     shop.look(10.0)
     assert shop.orders() == ()
     assert shop.files("inbox") == ["a.jpg"]
-    assert not work_folder(shop, order).exists()
+    assert not work_place(shop, order).exists()
 
 
 def test_a_copy_cannot_claim_that_anything_was_paid_or_where_files_should_go(build: Build) -> None:
@@ -1086,9 +1076,9 @@ def test_a_copy_cannot_claim_that_anything_was_paid_or_where_files_should_go(bui
     result = {"delivery": "x", "delivered_at": "2026-11-01T00:00:00Z", "recipient": "x", "folder": "x", "text": "x"}
     forged = {"results": [result, result], "sha256": "00"}
     file = json.loads(order.model_dump_json())["files"][0] | forged
-    lose_entry(shop, order)
+    shop.lose_entry()
     copy = hostile(order, files=[file], order_id="1", charged=True, state="claiming", inbox="other")
-    (work_folder(shop, order) / ".order.json").write_text(copy)
+    work_place(shop, order, ".order.json").write_text(copy)
     shop.look(10.0)
     rebuilt = shop.order()
     assert (rebuilt.order_id, rebuilt.charged, rebuilt.inbox) == (None, False, "photos")

@@ -1,14 +1,13 @@
 """Files that hold addresses of pictures: the service fetches them, and each result is named after its address."""
 
-import csv
-import hashlib
 import json
 import logging
 import plistlib
 import time
 
 import pytest
-from shop import OTHER, PICTURE, Open, Shop, a_list, files_in
+from contents import files_in, sha256, table
+from shop import OTHER, PICTURE, Open, Shop, a_list
 
 from watchfolder import disk, history, intake, quota
 from watchfolder.disk import Place
@@ -40,7 +39,7 @@ def test_the_result_is_named_after_the_address_and_the_link_is_its_original(begi
     assert shop.files("outbox") == ["Presse/größe eins.jpg"]
     assert (shop.folder("originals") / "Presse/Strand.url").read_bytes() == SHORTCUT
     assert shop.files("inbox") == shop.files("quarantine") == []
-    assert service.paid_files == {hashlib.sha256(PICTURE).hexdigest(): 1}
+    assert service.paid_files == {sha256(PICTURE): 1}
     assert service.sins == []
     (end,) = history.newest_first(shop.config.state_dir)
     assert [(file.name, file.delivered) for file in end.files] == [("Presse/Strand.url", "Presse/größe eins.jpg")]
@@ -148,8 +147,7 @@ http://me:s3cret@img.example.com/open.jpg?token=s3cret
 
 
 def done(shop: Shop, name: str, folder: str = "originals") -> list[dict[str, str]]:
-    with (shop.folder(folder) / name).open(encoding="utf-8", newline="") as table:
-        return list(csv.DictReader(table))
+    return table(shop.folder(folder) / name)
 
 
 def test_each_address_of_a_list_is_delivered_or_comes_back_with_its_reason(begin: Open) -> None:
@@ -291,10 +289,8 @@ def test_of_a_list_whose_entry_is_lost_nothing_is_bought_again(begin: Open) -> N
     shop, service = begin({"origins": origins, "processing_seconds": 0.5}, max_files_per_order=2, orders_in_flight=1)
     shop.drop("many.urls", a_list(*origins))
     shop.work(lambda: service.paid == 2)
-    (lost,) = (order.key for order in shop.orders() if order.is_list)
-    shop.close()
-    (shop.folder("state") / "journal" / f"{lost}.json").unlink()
-    shop.open()
+    (lost,) = (order for order in shop.orders() if order.is_list)
+    shop.lose_entry(lost)
     shop.to_the_end(seconds=60)
 
     assert service.paid == 2

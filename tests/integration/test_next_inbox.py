@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shop import Killed, Shop, files_in, opening
+from contents import files_in
+from shop import Killed, Shop, opening
 
 from watchfolder import daemon, disk
 from watchfolder.errors import FolderFault

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from receiver import Receiver, receiving
+from shop import told
 from waiting import wait_until
 
 from watchfolder import config
@@ -84,10 +85,6 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
         yield daemon
 
 
-def events(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, object]]:
-    return [vars(record)["facts"] for record in caplog.records if record.msg == name]
-
-
 def test_a_refusal_and_its_end_arrive(daemon: Daemon) -> None:
     with receiving() as receiver:
         daemon.alarms.follow(daemon.config(receiver))
@@ -126,7 +123,7 @@ def test_a_message_service_that_hangs_holds_up_nothing_else(
         began = time.monotonic()
         daemon.alarms.close()
         assert time.monotonic() - began < AT_ONCE
-        assert events(caplog, "notification.dropped")
+        assert told(caplog, "notification.dropped")
         assert daemon.notified == {"sent": 1, "dropped": 1}
 
 
@@ -147,7 +144,7 @@ def test_a_service_that_is_dead_costs_a_few_tries_and_one_line(
         daemon.says(blocked="credits are used up")
         wait_until(lambda: daemon.notified["dropped"] == 1)
         assert len(receiver.calls) == 4
-    (line,) = events(caplog, "notification.dropped")
+    (line,) = told(caplog, "notification.dropped")
     assert line["to"] == "notify[0] (json)"
 
 
@@ -208,7 +205,7 @@ def test_a_state_that_cannot_be_written_keeps_no_message_back(daemon: Daemon, ca
         daemon.alarms.follow(daemon.config(receiver, state_dir="/proc/nothing/here"))
         daemon.says(blocked="credits are used up")
         receiver.until(1)
-    assert len(events(caplog, "alarm.unwritten")) == 1
+    assert len(told(caplog, "alarm.unwritten")) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 100, b"[1]", b'{"told": {"service": 3}}'])
@@ -258,7 +255,7 @@ def test_the_address_is_in_no_log_no_state_and_no_repr(daemon: Daemon, caplog: p
         daemon.says(blocked="credits are used up")
         wait_until(lambda: daemon.notified["dropped"] == 1)
         daemon.says()
-        wait_until(lambda: events(caplog, "heartbeat.unheard"))
+        wait_until(lambda: told(caplog, "heartbeat.unheard"))
     assert TOKEN not in caplog.text + repr(found) + str(found) + found.model_dump_json()
     assert all(TOKEN not in str(vars(record)) for record in caplog.records)
     assert TOKEN not in (daemon.root / "state" / FILE).read_text(encoding="utf-8")
@@ -304,9 +301,9 @@ def test_a_redirect_is_not_followed(daemon: Daemon, caplog: pytest.LogCaptureFix
     with receiving("redirects") as monitor:
         beating(daemon, monitor)
         daemon.says(seconds=1)
-        wait_until(lambda: events(caplog, "heartbeat.unheard"))
+        wait_until(lambda: told(caplog, "heartbeat.unheard"))
         assert {call.path for call in monitor.calls} == {"/ping"}
-    assert len(events(caplog, "heartbeat.unheard")) == 1
+    assert len(told(caplog, "heartbeat.unheard")) == 1
 
 
 def test_an_answer_without_end_is_read_to_a_bound(daemon: Daemon) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from shop import OTHER, PICTURE, Open, Shop
+from shop import OTHER, PICTURE, Open, Shop, said
 from werkzeug.wrappers import Response
 
 from watchfolder.order import State
@@ -326,7 +326,7 @@ def test_a_probability_may_come_as_text(begin: Open, say: Say, probability: obje
     )
     shop.drop("a.jpg")
     shop.to_the_end()
-    told = json.loads((shop.folder("outbox") / "a.jpg.ai.json").read_text())
+    told = said(shop, "a.jpg.ai.json")
     assert (told["verdict"], told["probability"]) == ("likely_ai", 0.98)
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shop import Open, Shop, calls, closing_a_sub_folder, files_in
+from contents import files_in
+from shop import Open, Shop, calls, closing_a_sub_folder
 
 from watchfolder import disk
 from watchfolder.disk import Place

@@ -1,7 +1,6 @@
 """Originals that another inbox keeps: found by name, copied for the order, and never touched."""
 
 import errno
-import hashlib
 import json
 import os
 import threading
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contents import sha256
 from shop import OTHER, PICTURE, Killed, Open, Shop
 
 from watchfolder import disk, history, intake
@@ -150,7 +150,7 @@ def test_the_very_copy_that_was_given_out_finds_its_own_original_by_the_table(be
     shop, _ = begin(own={"press": {"service": "watermark-embed", "originals_from": None}})
     keep(shop, "a.jpg", other)
     keep(shop, "in/a.jpg")
-    digests = [hashlib.sha256(content).hexdigest() for content in (ORIGINAL, PICTURE)]
+    digests = [sha256(content) for content in (ORIGINAL, PICTURE)]
     table = f"file,recipient,text,sha256_source,sha256_result\ndpa/in/a.jpg,dpa,K-1,{digests[0]},{digests[1]}\n"
     (shop.folder("press/outbox") / "watermarks.csv").write_text(table)
     find(shop, "a.jpg")

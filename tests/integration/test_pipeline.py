@@ -1,6 +1,5 @@
 """A picture's way through the service and back: a real disk, the real sandbox over HTTP, the clock in our hands."""
 
-import hashlib
 import json
 import logging
 import os
@@ -14,20 +13,8 @@ from typing import Any, cast
 from unittest.mock import Mock
 
 import pytest
-from shop import (
-    FRESH,
-    OTHER,
-    PICTURE,
-    QUICK,
-    Open,
-    Shop,
-    calls,
-    closing_a_sub_folder,
-    files_in,
-    history,
-    told,
-    work_place,
-)
+from contents import files_in, sha256
+from shop import FRESH, OTHER, PICTURE, QUICK, Open, Shop, calls, closing_a_sub_folder, history, told, work_place
 
 from watchfolder import daemon, disk
 from watchfolder.api.transport import Pace
@@ -305,14 +292,6 @@ def test_a_lost_answer_and_a_restart_cost_nothing(begin: Open, operation: str) -
     assert len(service.orders) == 1
 
 
-def lose_entry(shop: Shop) -> Order:
-    order = shop.order()
-    shop.close()
-    (shop.folder("state") / "journal" / f"{order.key}.json").unlink()
-    shop.open()
-    return order
-
-
 @pytest.mark.parametrize("state", [State.CREATED, State.UPLOADED, State.CONFIRMED, State.COMPLETED])
 def test_an_order_whose_entry_is_lost_is_adopted_by_its_name_and_not_paid_again(begin: Open, state: State) -> None:
     shop, service = begin()
@@ -321,7 +300,7 @@ def test_an_order_whose_entry_is_lost_is_adopted_by_its_name_and_not_paid_again(
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(state) and shop.order().failures)
     service.look_seconds = 0
-    lose_entry(shop)
+    shop.lose_entry()
     shop.to_the_end()
     assert_delivered_once(shop, service, "a.jpg")
     assert len(service.orders) == 1
@@ -537,23 +516,23 @@ def test_an_order_that_changed_before_confirm_is_released_and_taken_anew(begin: 
     order = shop.order()
     shop.journal.note(order, charged=False)
     shop.live_again()
-    work = shop.folder("inbox") / ".watchfolder" / shop.journal.instance / order.key / "a.jpg"
+    work = work_place(shop, order, "a.jpg")
     work.write_bytes(OTHER)
     shop.pass_time(60)
     shop.to_the_end()
     assert_delivered_once(shop, service, "a.jpg")
-    assert list(service.paid_files) == [hashlib.sha256(OTHER).hexdigest()]
+    assert list(service.paid_files) == [sha256(OTHER)]
 
 
 def test_an_original_changed_after_confirm_comes_back_beside_its_result(begin: Open) -> None:
     shop, service = begin({"processing_seconds": 0.5, "look_seconds": 0})
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
-    work = shop.folder("inbox") / ".watchfolder" / shop.journal.instance / shop.order().key / "a.jpg"
+    work = work_place(shop, shop.order(), "a.jpg")
     work.write_bytes(OTHER)
     shop.to_the_end()
     assert shop.files("outbox") == ["a (2).jpg", "a.jpg"]
-    sent = {hashlib.sha256(content).hexdigest(): 1 for content in (PICTURE, OTHER)}
+    sent = {sha256(content): 1 for content in (PICTURE, OTHER)}
     assert service.paid_files == sent
     assert (shop.folder("originals") / "a.jpg").read_bytes() == OTHER
 
@@ -593,7 +572,7 @@ def test_an_original_rewritten_with_its_time_put_back_is_taken_anew(begin: Open)
     shop.pass_time(60)
     shop.to_the_end()
     assert_delivered_once(shop, service, "a.jpg")
-    assert list(service.paid_files) == [hashlib.sha256(REWRITTEN).hexdigest()]
+    assert list(service.paid_files) == [sha256(REWRITTEN)]
 
 
 def test_an_original_rewritten_after_confirm_with_its_time_put_back_comes_back(begin: Open) -> None:
@@ -603,7 +582,7 @@ def test_an_original_rewritten_after_confirm_with_its_time_put_back_comes_back(b
     rewrite_through_another_link(work_place(shop, shop.order(), "a.jpg"), REWRITTEN)
     shop.to_the_end()
     assert shop.files("outbox") == ["a (2).jpg", "a.jpg"]
-    assert service.paid_files == {hashlib.sha256(content).hexdigest(): 1 for content in (PICTURE, REWRITTEN)}
+    assert service.paid_files == {sha256(content): 1 for content in (PICTURE, REWRITTEN)}
 
 
 def test_attributes_that_somebody_sets_amid_the_work_change_nothing(begin: Open) -> None:
@@ -625,7 +604,7 @@ def test_an_original_returned_beside_a_new_one_is_seen_at_once(begin: Open) -> N
     shop, _ = begin({"processing_seconds": 0.5, "look_seconds": 0}, scan_seconds=1000.0)
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
-    work = shop.folder("inbox") / ".watchfolder" / shop.journal.instance / shop.order().key / "a.jpg"
+    work = work_place(shop, shop.order(), "a.jpg")
     work.write_bytes(OTHER)
     shop.drop("a.jpg", sample("jpeg", width=40, height=30, seed=3))
     shop.work(lambda: shop.files("inbox") == ["a (2).jpg", "a.jpg"] and not shop.orders(), takes=False)

@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import errno
-import hashlib
 import json
 import os
 import time
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from contents import sha256
 from file_systems import tmpfs
 from rights import as_root, nobodys_folder
 
@@ -82,7 +82,7 @@ class Studio:
 
     @staticmethod
     def _file(name: str, content: bytes) -> OrderFile:
-        digest = hashlib.sha256(content).hexdigest()
+        digest = sha256(content)
         return OrderFile(
             name=name, sent_name="a.jpg", media_type="image/jpeg", size=len(content), mtime_ns=10**18, sha256=digest
         )
@@ -457,7 +457,7 @@ def test_a_ctime_that_moved_is_a_reason_to_compare_the_bytes_and_no_more(studio:
     order = studio.claimed("a.jpg")
     place = studio.publisher.work.place(order, order.files[0])
     found = os.stat(place.path)
-    file = order.files[0].having(sha256=hashlib.sha256(ORIGINAL).hexdigest(), ctime_ns=found.st_ctime_ns - 1)
+    file = order.files[0].having(sha256=sha256(ORIGINAL), ctime_ns=found.st_ctime_ns - 1)
     assert is_unchanged(place, file)
     Path(place.path).write_bytes(ORIGINAL[::-1])
     os.utime(place.path, ns=(found.st_atime_ns, found.st_mtime_ns))
@@ -469,8 +469,8 @@ def test_a_size_or_time_told_otherwise_is_a_reason_to_compare_the_bytes(studio: 
     order = studio.claimed("a.jpg")
     place, file = studio.publisher.work.place(order, order.files[0]), order.files[0]
     os.utime(place.path, ns=(1, 1))
-    assert is_unchanged(place, file.having(sha256=hashlib.sha256(ORIGINAL).hexdigest()))
-    assert is_unchanged(place, file.having(sha256=hashlib.sha256(ORIGINAL).hexdigest(), size=0))
+    assert is_unchanged(place, file.having(sha256=sha256(ORIGINAL)))
+    assert is_unchanged(place, file.having(sha256=sha256(ORIGINAL), size=0))
     assert not is_unchanged(place, file.having(sha256=None))
 
 
@@ -480,7 +480,7 @@ def test_a_share_that_contradicts_itself_gives_no_paid_original_back(
 ) -> None:
     order = studio.claimed("a.jpg")
     place = studio.publisher.work.place(order, order.files[0])
-    file = order.files[0].having(sha256=hashlib.sha256(ORIGINAL).hexdigest(), ctime_ns=1)
+    file = order.files[0].having(sha256=sha256(ORIGINAL), ctime_ns=1)
     really = files.open_regular
 
     def open_otherwise(asked: Place) -> int:

@@ -1,12 +1,12 @@
 """AI detection as services.md, section d, tells it: one picture an order, a verdict, maps of what it is based on."""
 
 import contextlib
-import hashlib
 import io
 import uuid
 from typing import Any
 
 import pytest
+from contents import sha256
 from PIL import Image
 from sandbox_client import PICTURE, Client, answer, client, data, sandbox, tester
 
@@ -17,7 +17,7 @@ from watchfolder.sandbox.pictures import sample
 __all__ = ["client", "sandbox", "tester"]
 
 ALL = {"generateHeatmap": True, "generateOverlay": True, "generateThumbnail": True}
-HASH = hashlib.sha256(PICTURE).hexdigest()
+HASH = sha256(PICTURE)
 
 
 def test_a_create_gives_one_file_and_no_list(client: Client, sandbox: Sandbox) -> None:

@@ -1,10 +1,10 @@
 """Orders from addresses as services.md, section a, tells them: the create call is the purchase."""
 
-import hashlib
 import uuid
 from pathlib import Path
 
 import pytest
+from contents import sha256
 from sandbox_client import PICTURE, Client, Json, answer, client, data, sandbox, tester
 
 from watchfolder.sandbox import ORIGIN, Sandbox
@@ -14,7 +14,7 @@ __all__ = ["client", "sandbox", "tester"]
 
 ADDRESS, OTHER, GONE = (f"https://img.example.com/{name}" for name in ("beach.jpg?token=s3cret", "b.jpg", "gone.jpg"))
 PNG = sample("png", width=40, height=30, seed=2)
-HASHES = [hashlib.sha256(content).hexdigest() for content in (PICTURE, PNG)]
+HASHES = [sha256(content) for content in (PICTURE, PNG)]
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 
 import pytest
+from contents import sha256
 from PIL import Image
 from sandbox_client import PICTURE, Client, client, sandbox
 
@@ -124,7 +125,7 @@ def test_a_big_file_passes_through_the_disk(client: Client, sandbox: Sandbox, up
     assert client.put(upload_url, body=body, headers={"Content-MD5": md5_of(body)}).status_code == 200
     (order_id,) = sandbox.orders
     client.confirm(order_id)
-    assert sandbox.paid_files == {hashlib.sha256(body).hexdigest(): 1}
+    assert sandbox.paid_files == {sha256(body): 1}
 
 
 def test_the_result_is_the_picture_in_its_size_with_its_exif(client: Client) -> None:

@@ -1,7 +1,6 @@
 """Watermarks as services.md, sections b and c, tell them: v3, no confirm, and extract finds what embed has marked."""
 
 import contextlib
-import hashlib
 import io
 import struct
 import time
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 import requests
+from contents import sha256
 from PIL import Image
 from sandbox_client import PICTURE, Client, Json, answer, client, data, sandbox, tester
 
@@ -23,7 +23,7 @@ __all__ = ["client", "sandbox", "tester"]
 
 PDF = sample_pdf("a brochure")
 JPEG_TYPE, PDF_TYPE = "image/jpeg", "application/pdf"
-HASH = hashlib.sha256(PICTURE).hexdigest()
+HASH = sha256(PICTURE)
 FORMATS = {"jpg": "jpeg", "png": "png", "webp": "webp", "tif": "tiff", "bmp": "bmp"}
 
 
@@ -409,7 +409,7 @@ def test_extract_says_for_whom_a_copy_was_marked(client: Client, sandbox: Sandbo
             "reports": [],
         }
     assert sandbox.credits == {"watermarkEmbed": 2, "watermarkExtract": 2}
-    assert sandbox.paid_files == {HASH: 1, **{hashlib.sha256(copy).hexdigest(): 1 for copy in (dpa, afp)}}
+    assert sandbox.paid_files == {HASH: 1, **{sha256(copy): 1 for copy in (dpa, afp)}}
     assert sandbox.sins == []
 
 
@@ -468,7 +468,7 @@ def test_a_verdict_that_is_none_gives_the_credit_back(
     client: Client, sandbox: Sandbox, verdict: str, paid: int
 ) -> None:
     query = PICTURE + b"\0"
-    sandbox.detections[hashlib.sha256(query).hexdigest()] = verdict
+    sandbox.detections[sha256(query)] = verdict
     assert extracted(client, query)["detectionStatus"] == verdict
     assert (sandbox.paid, sandbox.paid_failed) == (paid, 0)
 

@@ -1,8 +1,6 @@
 """Watermark extract from a folder: a picture and its original go in, what was found comes out beside the picture."""
 
 import contextlib
-import hashlib
-import json
 import logging
 import os
 import unicodedata
@@ -12,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contents import sha256
 from sandbox_client import Client, data
-from shop import OTHER, PICTURE, Killed, Open, Shop
+from shop import OTHER, PICTURE, Killed, Open, Shop, said, work_place
 
 from watchfolder import disk, history, intake
 from watchfolder.disk import Place
@@ -30,15 +29,6 @@ from watchfolder.sandbox.pictures import sample, sample_pdf
 ORIGINAL = sample("jpeg", width=64, height=48, seed=9)
 SIDECAR = ".watermark.json"
 USUAL = {"service": "watermark-extract"}
-
-
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def said(shop: Shop, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((shop.folder("outbox") / f"{name}{SIDECAR}").read_text("utf-8"))
-    return found
 
 
 def leaked(service: Sandbox, text: str, content: bytes = ORIGINAL) -> bytes:
@@ -94,7 +84,7 @@ def test_what_was_found_lies_beside_the_picture_which_comes_out_bit_for_bit(begi
     assert shop.files("outbox") == [f"detected/{name}", f"detected/{name}{SIDECAR}"]
     assert shop.files("originals") == ["Ferien/Füße am Strand.original.jpg"]
     assert shop.files("inbox") == shop.files("quarantine") == []
-    told = said(shop, f"detected/{name}")
+    told = said(shop, f"detected/{name}{SIDECAR}")
     assert told.pop("checkedAt").endswith("+00:00")
     assert told == {
         "service": "watermark-extract",
@@ -146,7 +136,7 @@ def test_every_verdict_has_a_folder_and_none_is_quarantined(begin: Open, verdict
     drop_pair(shop, "a.jpg")
     shop.to_the_end()
     assert shop.files("outbox") == [f"{verdict}/a.jpg", f"{verdict}/a.jpg{SIDECAR}"]
-    assert said(shop, f"{verdict}/a.jpg")["verdict"] == verdict
+    assert said(shop, f"{verdict}/a.jpg{SIDECAR}")["verdict"] == verdict
     assert shop.files("quarantine") == []
     assert service.sins == []
 
@@ -170,7 +160,7 @@ def test_a_pdf_is_compared_with_a_pdf_or_the_capture_of_a_page(begin: Open, name
     shop.drop("a.original.pdf", sample_pdf("a brochure"))
     shop.to_the_end()
     assert (shop.folder("outbox") / "undetected" / name).read_bytes() == found
-    assert said(shop, f"undetected/{name}")["originalSha256"] == sha256(sample_pdf("a brochure"))
+    assert said(shop, f"undetected/{name}{SIDECAR}")["originalSha256"] == sha256(sample_pdf("a brochure"))
     assert service.sins == []
 
 
@@ -274,13 +264,13 @@ def test_a_file_that_changes_before_it_is_sent_takes_its_partner_back_with_it(be
     service.faults.add("create", "answer", times=1, status=500)
     drop_pair(shop, "a.jpg")
     shop.work(lambda: shop.has(State.CLAIMED) and shop.order().failures)
-    work = shop.folder("inbox") / ".watchfolder" / shop.journal.instance / shop.order().key / name
+    work = work_place(shop, shop.order(), name)
     work.write_bytes(OTHER)
     shop.pass_time(60)
     shop.to_the_end()
     found, before = (OTHER, ORIGINAL) if name == "a.jpg" else (PICTURE, OTHER)
     assert service.paid_files == {sha256(found): 1}
-    assert said(shop, "undetected/a.jpg")["originalSha256"] == sha256(before)
+    assert said(shop, f"undetected/a.jpg{SIDECAR}")["originalSha256"] == sha256(before)
     assert (shop.folder("outbox") / "undetected" / "a.jpg").read_bytes() == found
     assert service.sins == []
 
@@ -290,7 +280,7 @@ def test_a_pair_of_which_one_vanishes_goes_back(begin: Open) -> None:
     service.faults.add("create", "answer", times=1, status=500)
     drop_pair(shop, "a.jpg")
     shop.work(lambda: shop.has(State.CLAIMED) and shop.order().failures)
-    (shop.folder("inbox") / ".watchfolder" / shop.journal.instance / shop.order().key / "a.original.jpg").unlink()
+    work_place(shop, shop.order(), "a.original.jpg").unlink()
     shop.pass_time(60)
     assert waiting(shop) == {"a.jpg": "its original is not there yet: a.original.jpg, beside it"}
     assert service.paid == 0
@@ -329,7 +319,7 @@ def test_a_picture_that_changes_after_it_was_sent_goes_back_with_its_original(be
     shop, service = begin({"processing_seconds": 3600.0})
     drop_pair(shop, "a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
-    work = shop.folder("inbox") / ".watchfolder" / shop.journal.instance / shop.order().key / "a.jpg"
+    work = work_place(shop, shop.order(), "a.jpg")
     work.write_bytes(OTHER)
     service.processing_seconds = 0.0
     for each in service._state.orders.values():
@@ -337,7 +327,7 @@ def test_a_picture_that_changes_after_it_was_sent_goes_back_with_its_original(be
     shop.to_the_end()
     assert service.paid_files == {sha256(PICTURE): 1, sha256(OTHER): 1}
     assert (shop.folder("outbox") / "undetected" / "a.jpg").read_bytes() == OTHER
-    assert said(shop, "undetected/a.jpg")["sha256"] == sha256(OTHER)
+    assert said(shop, f"undetected/a.jpg{SIDECAR}")["sha256"] == sha256(OTHER)
 
 
 def test_a_pair_that_the_service_fails_goes_to_quarantine_as_a_whole(begin: Open) -> None:
@@ -439,12 +429,9 @@ def test_an_order_rebuilt_from_its_work_folder_is_paid_once(begin: Open) -> None
     shop, service = begin({"processing_seconds": 3600.0})
     drop_pair(shop, "a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
-    key = shop.order().key
-    shop.close()
-    (shop.top / "state" / "journal" / f"{key}.json").unlink()
     for each in service._state.orders.values():
         each.processing_seconds = 0.0
-    shop.open()
+    shop.lose_entry()
     shop.to_the_end()
     assert shop.files("outbox") == ["undetected/a.jpg", f"undetected/a.jpg{SIDECAR}"]
     assert shop.files("originals") == ["a.original.jpg"]
@@ -467,7 +454,7 @@ def test_many_pairs_cost_little_more_than_two_requests_each(begin: Open, monkeyp
     assert counted["create"] == 12
     assert counted["status"] <= 12 + 1  # the text stands in the order's read alone; and which reads the service has
     assert sum(counted.values()) <= 2.9 * 12, counted
-    assert all(said(shop, f"detected/{number}.jpg")["watermarkText"] == "2026-17 dpa" for number in range(12))
+    assert all(said(shop, f"detected/{number}.jpg{SIDECAR}")["watermarkText"] == "2026-17 dpa" for number in range(12))
     assert service.credits["watermarkExtract"] == 12
     assert service.sins == []
 
@@ -561,7 +548,7 @@ def test_a_report_that_the_service_fails_costs_nothing_and_the_finding_is_there(
     service.faults.add("report", "fail", times=None)
     drop_pair(shop, "a.jpg", leaked(service, "2026-17 dpa"))
     shop.work(lambda: any(order.attempts for order in enclosures(shop)), seconds=60)
-    assert said(shop, "detected/a.jpg")["verdict"] == "detected"
+    assert said(shop, f"detected/a.jpg{SIDECAR}")["verdict"] == "detected"
     service.faults.clear()
     shop.pass_time(60)
     shop.to_the_end(seconds=60)

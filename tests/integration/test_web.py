@@ -1,7 +1,6 @@
 """The page over real HTTP: who is let in, what each address tells, and what it never does."""
 
 import base64
-import hashlib
 import http.client
 import io
 import json
@@ -20,6 +19,7 @@ from urllib.parse import urlencode
 import pytest
 import requests
 import yaml
+from contents import sha256
 from free_ports import free_port
 from made_orders import made_file, made_order
 from PIL import Image
@@ -99,11 +99,11 @@ class Office:
         """Put a delivery into outbox, originals and history, as the daemon does."""
         (self.root / "outbox" / name).write_bytes(after)
         (self.root / "originals" / name).write_bytes(before)
-        digest = hashlib.sha256(after).hexdigest()
+        digest = sha256(after)
         results = (
             Result(recipient=recipient, delivery=name, delivered_at=datetime.now(UTC), sha256=digest, size=len(after)),
         )
-        file = made_file(name, size=len(before), sha256=hashlib.sha256(before).hexdigest(), results=results)
+        file = made_file(name, size=len(before), sha256=sha256(before), results=results)
         order = made_order(file, key=f"00000000-0000-4000-8000-{digest[:12]}", state=State.COMPLETED)
         journal = Journal(str(self.root / "state"))
         order = journal.advance(journal.enter(order), State.DELIVERED)

@@ -117,11 +117,12 @@ class Container:
 
     def says(self, word: str) -> None:
         """Wait until it says so in its log."""
-        try:
-            wait_until(lambda: word in self.log() or self._nspawn.poll() is not None, START_SECONDS, word)
-            assert word in self.log(), "it has ended"
-        except AssertionError as missing:
-            raise AssertionError(f"{missing}\n{self.log()}\n{self.stderr()}") from missing
+
+        def everything() -> str:
+            return f"{word}\n{self.log()}\n{self.stderr()}"
+
+        wait_until(lambda: word in self.log() or self._nspawn.poll() is not None, START_SECONDS, everything)
+        assert word in self.log(), everything()
 
     def drop(self, name: str, content: bytes) -> None:
         """Put a picture into the inbox as a careful program does: whole, by rename."""
@@ -133,10 +134,7 @@ class Container:
 
     def await_delivery(self, name: str) -> Path:
         delivered = self.mounts["/photos"] / "protected" / name
-        try:
-            wait_until(delivered.exists, START_SECONDS, f"{name} is delivered")
-        except AssertionError as late:
-            raise AssertionError(f"{late}\n{self.log()}") from late
+        wait_until(delivered.exists, START_SECONDS, lambda: f"{name} is delivered\n{self.log()}")
         return delivered
 
     def facts(self) -> dict[str, str]:

@@ -1,27 +1,27 @@
 """A real daemon on an inbox that real servers write into, and the record of what reached the service."""
 
 import contextlib
-import hashlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 import yaml
+from cli_studio import ending
+from contents import sha256
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
 SETTLE_SECONDS = 1.0
 GRACE_SECONDS = 1.0
-WAIT_SECONDS = 40.0
 
 small = cache(lambda seed: sample("jpeg", width=160, height=120, seed=seed))
 slow = cache(lambda seed: sample("jpeg", width=3000, height=2250, seed=seed))  # under 2 MB
@@ -44,7 +44,7 @@ class Studio:
         path = Path(tempfile.mkdtemp(dir=self.root)) / name
         path.write_bytes(content)
         if is_finished:
-            self.finished.add(digest(content))
+            self.finished.add(sha256(content))
         return path
 
     def check_uploads(self) -> None:
@@ -56,11 +56,11 @@ class Studio:
 
     def taken_after(self, name: str, closed: float) -> float:
         """Wait until the daemon has taken the file out of the inbox; return how many seconds after `closed`."""
-        wait_until(lambda: not (self.inbox / name).exists(), f"{name} is taken")
+        wait_until(lambda: not (self.inbox / name).exists(), what=f"{name} is taken")
         return time.monotonic() - closed
 
     def check_delivered(self, content: bytes) -> None:
-        wait_until(lambda: self.sandbox.paid_files.get(digest(content)) == 1, "it is uploaded and paid")
+        wait_until(lambda: self.sandbox.paid_files.get(sha256(content)) == 1, what="it is uploaded and paid")
 
     def log(self) -> str:
         return (self.root / "daemon.log").read_text(encoding="utf-8")
@@ -105,26 +105,7 @@ def _daemon(studio: Studio) -> Iterator[None]:
     environ = os.environ | {"BIZMORI_API_KEY": studio.sandbox.key}
     with (studio.root / "daemon.log").open("wb") as log:
         process = subprocess.Popen([*command, "--log-format", "json"], env=environ, stdout=log, stderr=log)
-    try:
-        wait_until(lambda: "daemon.ready" in studio.log() or process.poll() is not None, "the daemon is ready")
+    with ending(process):
+        wait_until(lambda: "daemon.ready" in studio.log() or process.poll() is not None, what="the daemon is ready")
         assert process.poll() is None, studio.log()[-2000:]
         yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise
-
-
-def digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def wait_until(holds: Callable[[], object], what: str, seconds: float = WAIT_SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.02)

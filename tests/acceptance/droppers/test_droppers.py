@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from drop_servers import Server, servers
-from drop_studio import GRACE_SECONDS, SETTLE_SECONDS, Studio, large, slow, small, studio, wait_until
+from drop_studio import GRACE_SECONDS, SETTLE_SECONDS, Studio, large, slow, small, studio
 from dropping import APPENDIX_BYTES, DROPPERS, TWO_SITTINGS, WITH_A_BRAKE, Drop, dropping, finish, missing, mounted
+from waiting import wait_until
 
 pytestmark = pytest.mark.lab
 SCAN_SECONDS = 2.0
@@ -146,7 +147,7 @@ def test_one_name_over_another_sends_both_pictures(nas: Nas) -> None:
     def check(how: str) -> None:
         name, first, second = f"again-{next(_seeds)}.jpg", small(next(_seeds)), small(next(_seeds))
         finish(how, nas.drop(name, first))
-        wait_until(lambda: not (nas.studio.inbox / name).exists(), "the first is being worked on")
+        wait_until(lambda: not (nas.studio.inbox / name).exists(), what="the first is being worked on")
         nas.check_taken_in_time(how, name, second)
         nas.studio.check_delivered(first)
 

@@ -1,7 +1,6 @@
 """A real daemon, without root's powers where we are root, on an inbox that everybody may write to."""
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -9,14 +8,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from contents import sha256
 from outside import Outside
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -68,13 +68,18 @@ class Studio:
 
         Where files are cut and added to all the time (`may_cut`), what was sent needs only be a whole picture.
         """
-        assert self.process is None or self.process.poll() is None, self.tail()
+        assert self.lives()
         assert self.sandbox.sins == []
         broken = [line for line in self.log() if any(word in json.dumps(line) for word in _BROKEN)]
         assert broken == []
-        assert may_cut or set(self.sandbox.sent_files) <= {digest(content) for content in self.contents.values()}
+        assert may_cut or set(self.sandbox.sent_files) <= {sha256(content) for content in self.contents.values()}
         assert may_cut or len(self.sandbox.sent_files) == len(set(self.sandbox.sent_files))
         assert set(self.sandbox.paid_files.values()) <= {1}
+
+    def lives(self) -> bool:
+        """Fail with the end of its log where the daemon has died."""
+        assert self.process is None or self.process.poll() is None, self.tail()
+        return True
 
     def tail(self) -> str:
         return (self.root / "daemon.log").read_bytes()[-3000:].decode("utf-8", "replace")
@@ -124,7 +129,8 @@ def daemon(studio: Studio) -> Iterator["subprocess.Popen[bytes]"]:
         process = subprocess.Popen(command, env=environ, cwd="/", stdout=log, stderr=log)
     studio.process = process
     try:
-        wait_until(lambda: b'"daemon.ready"' in _read(studio.root / "daemon.log"), lambda: "it is ready", studio)
+        said = studio.root / "daemon.log"
+        wait_until(lambda: studio.lives() and b'"daemon.ready"' in said.read_bytes(), what="it is ready")
         yield process
         assert process.poll() is None, studio.tail()
         process.send_signal(signal.SIGTERM)
@@ -133,14 +139,6 @@ def daemon(studio: Studio) -> Iterator["subprocess.Popen[bytes]"]:
         studio.process = None
         process.kill()
         process.wait()
-
-
-def _read(path: Path) -> bytes:
-    return path.read_bytes()
-
-
-def digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def picture(seed: int, kind: str = "jpeg") -> bytes:
@@ -158,12 +156,3 @@ def unpin(root: Path) -> None:
     """Take away the marks that would keep even root from removing what is there."""
     if os.geteuid() == 0 and shutil.which("chattr"):
         subprocess.run(["chattr", "-R", "-f", "-ia", str(root)], check=False, capture_output=True, timeout=60)
-
-
-def wait_until(holds: Callable[[], object], what: Callable[[], str], studio: Studio, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        is_alive = studio.process is None or studio.process.poll() is None
-        assert is_alive, studio.tail()
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what()}"
-        time.sleep(0.05)

@@ -13,8 +13,9 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 import pytest
-from hostile_studio import SOMEBODY, Studio, daemon, picture, studio, wait_until
+from hostile_studio import SOMEBODY, Studio, daemon, picture, studio
 from PIL import Image
+from waiting import wait_until
 
 from watchfolder.sandbox.pictures import sample
 
@@ -143,9 +144,10 @@ def aftermath() -> Iterator[Studio]:
         if IS_ROOT:
             _drop_what_is_out_of_reach(made)
         with daemon(made):
-            wait_until(lambda: not _missing(made), lambda: f"there are {_missing(made)}", made)
+            wait_until(lambda: made.lives() and not _missing(made), what=lambda: f"there are {_missing(made)}")
             wait_until(
-                lambda: not list((made.root / "state/journal").glob("*.json")), lambda: "the journal is empty", made
+                lambda: made.lives() and not list((made.root / "state/journal").glob("*.json")),
+                what="the journal is empty",
             )
             yield made
             made.check()
@@ -266,7 +268,7 @@ def test_explain_says_why_it_stays(aftermath: Studio, name: str) -> None:
 
 
 def test_five_gibibytes_of_nothing_cost_nothing_and_have_their_reason(aftermath: Studio) -> None:
-    wait_until(lambda: aftermath.holds("quarantine", "hole.jpg"), lambda: "the hole is refused", aftermath)
+    wait_until(lambda: aftermath.lives() and aftermath.holds("quarantine", "hole.jpg"), what="the hole is refused")
     for name, why in {"huge.jpg": "larger than", "hole.jpg": "nothing has been written into it"}.items():
         found = os.stat(aftermath.path("quarantine", name))
         assert found.st_size == 5 * GIB
@@ -298,4 +300,4 @@ def test_status_shows_it_all_without_a_control_character(aftermath: Studio) -> N
 
 def test_a_picture_that_comes_last_is_not_held_up(aftermath: Studio) -> None:
     aftermath.drop("last.jpg", picture(999))
-    wait_until(lambda: aftermath.holds("outbox", "last.jpg"), lambda: "it is delivered", aftermath, seconds=60)
+    wait_until(lambda: aftermath.lives() and aftermath.holds("outbox", "last.jpg"), what="it is delivered")

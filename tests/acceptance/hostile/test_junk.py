@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from hostile_studio import Studio, daemon, make_folders, picture, studio, wait_until
+from hostile_studio import Studio, daemon, make_folders, picture, studio
+from waiting import wait_until
 
 FILES, FILES_WHEN_THOROUGH, PICTURES = 10_000, 100_000, 20
 PER_FOLDER = 5000
@@ -52,12 +53,16 @@ def test_pictures_come_home_from_a_heap_of_junk(is_thorough: bool) -> None:
         _litter(made, files)
         began = time.monotonic()
         with daemon(made) as process:
-            wait_until(lambda: made.sandbox.paid == PICTURES, lambda: f"{made.sandbox.paid} came home", made, 300)
+            wait_until(
+                lambda: made.lives() and made.sandbox.paid == PICTURES, 300, lambda: f"{made.sandbox.paid} came home"
+            )
             took = time.monotonic() - began
-            wait_until(lambda: _staying(made) > files / 2, lambda: f"{_staying(made)} were looked at", made, 300)
+            wait_until(
+                lambda: made.lives() and _staying(made) > files / 2, 300, lambda: f"{_staying(made)} were looked at"
+            )
             made.drop("late.jpg", picture(files))
             late = time.monotonic()
-            wait_until(lambda: made.holds("outbox", "late.jpg"), lambda: "a late one comes home", made, 60)
+            wait_until(lambda: made.lives() and made.holds("outbox", "late.jpg"), what="a late one comes home")
             facts = {"files": files, "all": took, "late": time.monotonic() - late, "KiB": _peak_kib(process.pid)}
             made.check()
         print(facts)  # noqa: T201 - for the report

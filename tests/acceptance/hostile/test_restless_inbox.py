@@ -6,7 +6,9 @@ import random
 import time
 
 import pytest
-from hostile_studio import Studio, daemon, digest, picture, studio, wait_until
+from contents import sha256
+from hostile_studio import Studio, daemon, picture, studio
+from waiting import wait_until
 
 SECONDS, SECONDS_WHEN_THOROUGH, NAMES = 6.0, 60.0, 12
 pytestmark = [pytest.mark.lab, pytest.mark.thorough]
@@ -33,8 +35,8 @@ class Vandal:
 
     def _write(self) -> None:
         content = picture(self._chance.randrange(10**6))
-        self.written.add(digest(content))
-        self._made.contents[digest(content).encode()] = content
+        self.written.add(sha256(content))
+        self._made.contents[sha256(content).encode()] = content
         with open(
             os.open(self._path(), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK), "wb"
         ) as f:
@@ -108,8 +110,8 @@ def test_nothing_done_between_two_steps_breaks_anything(seed: int, is_thorough: 
                 vandal.act()
                 time.sleep(0.003)
             made.drop("quiet.jpg", picture(10**7))
-            wait_until(lambda: made.holds("outbox", "quiet.jpg"), lambda: "the quiet one comes home", made)
-            wait_until(lambda: not _live_orders(made), lambda: f"{_live_orders(made)} left", made, seconds=90)
+            wait_until(lambda: made.lives() and made.holds("outbox", "quiet.jpg"), what="the quiet one comes home")
+            wait_until(lambda: made.lives() and not _live_orders(made), 90, lambda: f"{_live_orders(made)} left")
             made.check(may_cut=True)
         print(f"{vandal.done} deeds, {len(made.sandbox.sent_files)} uploads")  # noqa: T201 - for the report
 

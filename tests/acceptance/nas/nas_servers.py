@@ -1,20 +1,22 @@
 """In the machine: Samba and the kernel's NFS server on one small disk, and what befalls servers. As root."""
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+
+import waiting
 
 STORE = Path("/srv/store")  # what the servers keep
 DISK_BYTES = 300 << 20
 SMB_PORT, NFS_PORT = 445, 2049
 GRACE_SECONDS = 10  # in which an NFS server that starts only lets its clients reclaim; the least that it takes
-_LOOK_SECONDS = 0.5  # each look costs an emulated machine ten times what it costs others
+wait_until = functools.partial(waiting.wait_until, look_seconds=0.5)  # each look costs an emulated machine much more
 _MODULES = ("ext4", "loop", "cifs", "nfs", "nfsv3", "nfsv4", "nfsd", "autofs4", "iptable_filter")
 _SMB_CONF = """[global]
 interfaces = lo
@@ -143,13 +145,6 @@ def call(*command: str, text: str = "") -> str:
     done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, f"{command}: {done.returncode}: {done.stdout}{done.stderr}"
     return done.stdout
-
-
-def wait_until(holds: Callable[[], object], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(_LOOK_SECONDS)
 
 
 def _answers(port: int) -> bool:

@@ -1,6 +1,5 @@
 """In the machine: an inbox on each kind of mount and one on the local disk, the daemon, and what must be in the end."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
+from contents import sha256
 from nas_servers import STORE, Servers, call, wait_until
 
 from watchfolder.sandbox import Sandbox
@@ -270,7 +270,7 @@ class Studio:
     def _of_payments(self, share: str) -> Iterator[str]:
         paid = self.sandbox.paid_files
         for name, content in self.dropped[share].items():
-            times = paid.get(hashlib.sha256(content).hexdigest(), 0)
+            times = paid.get(sha256(content), 0)
             if times != 1:
                 yield f"{name} was paid for {times} times"
 

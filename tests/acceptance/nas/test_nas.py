@@ -60,7 +60,8 @@ def _play(folder: Path, plays: list[str]) -> None:
     lab = overlay / "lab"
     lab.mkdir(parents=True)
     nas_machine.lay_program(overlay)
-    for module in Path(__file__).parent.glob("nas_*.py"):
+    here, tests = Path(__file__).parent, Path(__file__).parents[2]
+    for module in (*here.glob("nas_*.py"), tests / "contents.py", tests / "waiting.py"):
         (lab / module.name).write_bytes(module.read_bytes())
     (lab / "task.json").write_text(json.dumps({"plays": plays, "lines": fstab_lines()}))
     (lab / "main.sh").write_text(MAIN.format(users="\n".join(USERS)))

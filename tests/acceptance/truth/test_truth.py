@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_studio import wait_until
 from truth_office import WELL, Office, Surfaces, flat, open_office
 from truth_table import KEYS, SITUATIONS, Scene, Situation
+from waiting import wait_until
 
 from watchfolder.command_line import Advised, Control
 from watchfolder.notify.decide import LASTS_SECONDS
@@ -144,10 +144,7 @@ def _said(office: Office, situation: Situation, alarms: int) -> Surfaces:
         is_at_rest = before.counted() == seen[0].counted()
         return is_true and is_at_rest and (not office.answers or _counts_agree(seen[0]))
 
-    try:
-        wait_until(is_steady)
-    except AssertionError as late:
-        raise AssertionError(f"not told: {situation.truth}, or not steadily: {seen[0]}") from late
+    wait_until(is_steady, what=lambda: f"{situation.truth} is told, and steadily: {seen[0]}")
     return seen[0]
 
 

@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from cli_studio import KEY, PICTURE, Daemon, Studio, files_in, wait_until
+from cli_studio import KEY, PICTURE, Daemon, Studio
+from contents import files_in
 from free_ports import free_port
 from notify_socket import Notified
 from receiver import Receiver, receiving
 from share_studio import skip_unless_possible
 from typing_extensions import override
+from waiting import wait_until
 
 from watchfolder.report.conditions import Condition, ConditionKind, told
 from watchfolder.sandbox import Sandbox

@@ -12,9 +12,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import yaml
-from cli_studio import KEY, files_in, wait_until
+from cli_studio import KEY
+from contents import files_in
 from hung_shares import hung, skip_unless_mountable
 from truth_office import SOMEBODY, Office, Surfaces, flat
+from waiting import wait_until
 
 from watchfolder.command_line import Advised, Control
 from watchfolder.report.conditions import ConditionKind
