@@ -146,18 +146,24 @@ class Shop:
     def work(self, until: Callable[[], object], *, seconds: float = 20.0, takes: bool = True) -> None:
         """Beat until it is so, taking new files or not; then let what is under way come to its end.
 
-        A beat waits until no step is under way, so that no state is passed unseen; but not for one that hangs.
+        A beat waits until no step is under way, so that no state is passed unseen; but not for one that hangs. After
+        steps that changed no state it comes later, for what they asked in vain is due again at once.
         """
         deadline = time.monotonic() + seconds
-        beat_again = 0.0
+        next_beat, beat_anyway, before, was_at_work = 0.0, 0.0, list[State](), False
         while True:
-            may_beat = not self.pipeline.running() or time.monotonic() > beat_again
+            now, is_at_work = time.monotonic(), bool(self.pipeline.running())
+            may_beat = now > (beat_anyway if is_at_work else next_beat)
+            was_at_work |= is_at_work
             if until():
                 return self.rest()
-            assert time.monotonic() < deadline, f"it did not come true: {[str(o.state) for o in self.orders()]}"
-            if may_beat:
+            states = [order.state for order in self.orders()]
+            assert now < deadline, f"it did not come true: {states}"
+            if may_beat and was_at_work and not is_at_work and states == before:
+                next_beat, was_at_work = now + IN_VAIN_SECONDS, False
+            elif may_beat:
                 self.beat(takes=takes)
-                beat_again = time.monotonic() + HANG_SECONDS
+                beat_anyway, before, was_at_work = now + HANG_SECONDS, states, bool(self.pipeline.running())
             time.sleep(0.005)
 
     def beat_until(self, is_so: Callable[[], object], *, takes: bool = True) -> None:
@@ -298,6 +304,7 @@ def opened(shop: Shop) -> Iterator[Shop]:
 
 
 Open = Callable[..., tuple[Shop, Sandbox]]
+IN_VAIN_SECONDS = 0.05
 HANG_SECONDS = 0.5  # a step that takes so long keeps no beat waiting
 FRESH = 20.0  # so far ahead, no first look has to be waited for
 
