@@ -3,11 +3,8 @@
 import gzip
 import io
 import logging
-import os
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 import time
 import traceback
@@ -16,6 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from certificates import self_signed
 from pydantic import SecretStr
 from tenacity import RetryError
 from typing_extensions import override
@@ -598,48 +596,11 @@ def test_no_error_and_no_log_line_shows_a_signature_or_the_key(number: int, capl
     assert KEY not in shown
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ssl.SSLContext]:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl here to make a certificate with")
-    folder = tmp_path_factory.mktemp("tls")
-    key, public = os.path.join(folder, "key.pem"), os.path.join(folder, "certificate.pem")
-    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    made = [
-        openssl,
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        *name,
-        "-keyout",
-        key,
-        "-out",
-        public,
-    ]
-    subprocess.run(made, check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(public, key)
-    return public, context
-
-
-def test_tls_is_trusted_only_as_configured(certificate: tuple[str, ssl.SSLContext]) -> None:
-    ca_file, context = certificate
-    with serving(saying(OK), context) as server:
-        service_at(f"https://127.0.0.1:{server.port}", ca_file=ca_file).ping()
-        with pytest.raises(Retry, match="no trusted TLS"):
-            service_at(f"https://127.0.0.1:{server.port}").ping()
-
-
 @pytest.mark.parametrize("where", ["headers", "body", "body of a closing connection"])
-def test_a_drip_feed_over_tls_holds_no_worker_either(certificate: tuple[str, ssl.SSLContext], where: str) -> None:
-    ca_file, context = certificate
-    with serving(dripping(*DRIPS[where]), context) as server:
-        service = service_at(f"https://127.0.0.1:{server.port}", HASTY, ca_file=ca_file)
+def test_a_drip_feed_over_tls_holds_no_worker_either(where: str) -> None:
+    certificate = self_signed("IP:127.0.0.1")
+    with serving(dripping(*DRIPS[where]), certificate.context) as server:
+        service = service_at(f"https://127.0.0.1:{server.port}", HASTY, ca_file=certificate.public)
         begin = time.monotonic()
         with pytest.raises(Retry):
             service.ping()

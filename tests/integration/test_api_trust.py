@@ -1,9 +1,9 @@
 """Who hears the key, whom we trust, and how much we swallow: real TLS, proxies, redirects and bombs on loopback."""
 
+import functools
 import gzip
 import io
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from certificates import self_signed
 from test_api_transport import (
     KEY,
     OK,
@@ -38,27 +39,6 @@ __all__ = ["_close_services"]
 MEBIBYTE = 1 << 20
 HERE = "IP:127.0.0.1"
 ELSEWHERE = "DNS:elsewhere.example"
-Certificate = Callable[[str], tuple[str, ssl.SSLContext]]
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """Give a self-signed certificate for a name: its file, and what a server needs to show it."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl here to make a certificate with")
-
-    def make(name: str) -> tuple[str, ssl.SSLContext]:
-        folder = tmp_path_factory.mktemp("tls")
-        (folder / "public").mkdir()
-        key, public = str(folder / "key.pem"), str(folder / "public/certificate.pem")
-        subject = ["-subj", "/CN=127.0.0.1", "-addext", f"subjectAltName={name}"]
-        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
-        subprocess.run([*command, "-keyout", key, "-out", public], check=True, capture_output=True, timeout=60)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(public, key)
-        return public, context
-
-    return make
 
 
 def calls(service: Service, url: str) -> dict[str, Callable[[], object]]:
@@ -72,13 +52,13 @@ def calls(service: Service, url: str) -> dict[str, Callable[[], object]]:
 @pytest.mark.parametrize("call", ["api", "upload", "fetch"])
 @pytest.mark.parametrize(("name", "is_in_ca_file"), [(HERE, False), (ELSEWHERE, True), (ELSEWHERE, False)])
 def test_a_server_with_an_unknown_certificate_or_another_name_hears_nothing(
-    certificate: Certificate, name: str, *, is_in_ca_file: bool, call: str
+    name: str, *, is_in_ca_file: bool, call: str
 ) -> None:
-    public, context = certificate(name)
+    certificate = self_signed(name)
     heard: list[bytes] = []
-    with serving(saying(OK, heard=heard), context) as server:
+    with serving(saying(OK, heard=heard), certificate.context) as server:
         base = f"https://127.0.0.1:{server.port}"
-        service = service_at(base, ca_file=public if is_in_ca_file else None)
+        service = service_at(base, ca_file=certificate.public if is_in_ca_file else None)
         with pytest.raises(Retry, match="no trusted TLS"):
             calls(service, f"{base}/a?{SECRET}")[call]()
         assert server.connections == 1
@@ -86,25 +66,24 @@ def test_a_server_with_an_unknown_certificate_or_another_name_hears_nothing(
 
 
 @pytest.mark.parametrize("call", ["api", "upload", "fetch"])
-def test_a_server_is_believed_by_ca_file_and_its_own_name(certificate: Certificate, call: str) -> None:
-    public, context = certificate(HERE)
-    with serving(saying(OK), context) as server:
+def test_a_server_is_believed_by_ca_file_and_its_own_name(call: str) -> None:
+    certificate = self_signed(HERE)
+    with serving(saying(OK), certificate.context) as server:
         base = f"https://127.0.0.1:{server.port}"
-        calls(service_at(base, ca_file=public), f"{base}/a?{SECRET}")[call]()
+        calls(service_at(base, ca_file=certificate.public), f"{base}/a?{SECRET}")[call]()
         assert server.connections == 1
 
 
-@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"])
-def test_no_variable_of_the_environment_makes_a_server_trusted(certificate: Certificate, variable: str) -> None:
-    public, context = certificate(HERE)
-    folder = os.path.dirname(public)
+def test_no_variable_of_the_environment_makes_a_server_trusted() -> None:
+    certificate = self_signed(HERE)
+    folder = os.path.dirname(certificate.public)
     subprocess.run(["openssl", "rehash", folder], check=True, capture_output=True, timeout=60)
     heard: list[bytes] = []
-    with serving(saying(OK, heard=heard), context) as server:
+    with serving(saying(OK, heard=heard), certificate.context) as server:
         code = f"from test_api_transport import service_at\nservice_at('https://127.0.0.1:{server.port}').ping()"
-        trust = folder if variable.endswith("DIR") else public
+        files = dict.fromkeys(("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"), certificate.public)
         path = os.pathsep.join([os.path.dirname(__file__), *sys.path])
-        environ = os.environ | {"PYTHONPATH": path, variable: trust, "PYTHONHTTPSVERIFY": "0"}
+        environ = os.environ | {"PYTHONPATH": path, "SSL_CERT_DIR": folder, "PYTHONHTTPSVERIFY": "0"} | files
         command = [sys.executable, "-c", code]
         done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
     assert "no trusted TLS" in done.stderr
@@ -122,14 +101,14 @@ def test_no_configuration_takes_the_verification_away(tmp_path: Path, line: str)
         load(str(config), {"BIZMORI_API_KEY": KEY})
 
 
-def test_a_proxy_that_looks_into_the_tunnel_hears_nothing(certificate: Certificate) -> None:
-    _, context = certificate("DNS:api.example")
+def test_a_proxy_that_looks_into_the_tunnel_hears_nothing() -> None:
+    certificate = self_signed("DNS:api.example")
     heard: list[bytes] = []
 
     def meddle(line: socket.socket) -> None:
         heard.append(request_of(line))
         line.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        with suppress(ssl.SSLError), context.wrap_socket(line, server_side=True) as secured:
+        with suppress(ssl.SSLError), certificate.context.wrap_socket(line, server_side=True) as secured:
             heard.append(request_of(secured))
 
     with serving(meddle) as proxy:
@@ -164,9 +143,10 @@ def test_no_redirect_leads_anywhere(status: int) -> None:
     assert elsewhere == []
 
 
+@functools.cache
 def packed(encoding: str) -> bytes:
-    """Return 200 MiB of spaces, packed as named from left to right."""
-    body = b" " * (200 * MEBIBYTE)
+    """Return 100 MiB of spaces, packed as named from left to right."""
+    body = b" " * (100 * MEBIBYTE)
     for step in encoding.split(", "):
         body = gzip.compress(body) if step == "gzip" else zlib.compress(body)
     return body

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 import pytest
+from certificates import Certificate, self_signed
 from free_ports import free_port
 from test_web import PASSWORD, WELL, Answer, Office, basic, serve
 
@@ -43,11 +44,6 @@ SYNOLOGY = """server {
 """As DSM 7 writes it for an entry without custom headers, by what its users show; no DSM was there to try."""
 
 
-class Certificate(NamedTuple):
-    chain: Path
-    key: Path
-
-
 class Ports(NamedTuple):
     proxy: int
     page: int
@@ -70,7 +66,7 @@ def documented(language: str) -> str:
 def nginx(server: str) -> Start:
     def start(folder: Path, ports: Ports, certificate: Certificate) -> Started:
         text = server.replace("listen 443", f"listen 127.0.0.1:{ports.proxy}").replace(":8686", f":{ports.page}")
-        text = re.sub(r"/\S*fullchain\.pem", str(certificate.chain), text)
+        text = re.sub(r"/\S*fullchain\.pem", str(certificate.public), text)
         text = re.sub(r"/\S*privkey\.pem", str(certificate.key), text)
         temporary = "".join(
             f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -89,7 +85,7 @@ def nginx(server: str) -> Start:
 def caddy(site: str) -> Start:
     def start(folder: Path, ports: Ports, certificate: Certificate) -> Started:
         text = site.replace(NAME, f"https://{NAME}:{ports.proxy}", 1).replace(":8686", f":{ports.page}")
-        text = text.replace("{", f"{{\n    tls {certificate.chain} {certificate.key}", 1)
+        text = text.replace("{", f"{{\n    tls {certificate.public} {certificate.key}", 1)
         configuration = folder / "Caddyfile"
         configuration.write_text(f"{{\n    admin off\n    auto_https disable_redirects\n}}\n{text}")
         home = {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
@@ -135,20 +131,8 @@ class Proxied(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    require("openssl", "openssl")
-    folder = tmp_path_factory.mktemp("certificate")
-    made = Certificate(folder / "chain.pem", folder / "key.pem")
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={NAME}"),
-            *("-addext", f"subjectAltName=DNS:{NAME}", "-out", made.chain, "-keyout", made.key),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=60,
-    )
-    return made
+def certificate() -> Certificate:
+    return self_signed(f"DNS:{NAME}")
 
 
 @pytest.fixture(params=PROXIES)
@@ -167,7 +151,7 @@ def proxy(request: pytest.FixtureRequest, tmp_path: Path, certificate: Certifica
 @contextlib.contextmanager
 def behind(which: str, folder: Path, certificate: Certificate) -> Iterator[Proxied]:
     require("caddy" if which == "caddy" else "nginx", "caddy" if which == "caddy" else "nginx-light")
-    trusted = ssl.create_default_context(cafile=str(certificate.chain))
+    trusted = ssl.create_default_context(cafile=str(certificate.public))
     (folder / "proxy").mkdir()
     with serve(folder) as office:
         port = free_port()
