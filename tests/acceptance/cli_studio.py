@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from waiting import wait_until
-from warm_watchfolder import Warm
+from warm_watchfolder import Fork, Warm
 
 from watchfolder.clock import Clock
 from watchfolder.command_line import CommandLine
@@ -32,7 +32,7 @@ PICTURE = sample("jpeg", width=160, height=120, seed=1)
 KEY = "sk_studio_0123456789"
 
 
-_AT_START = re.compile("PYTHON|LC_|LANG|TZ").match
+_AT_START = re.compile("PYTHON|LC_|LANG|TZ|LD_").match
 """A variable that Python reads when it starts."""
 
 
@@ -118,9 +118,8 @@ class Studio:
 
     def run(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         command = self.command(*arguments)
-        is_plain = command[:1] == [sys.executable] and not any(map(_AT_START, self.environment))
-        if is_plain and (done := _warm().run(command[1:], self.environ(), self.root, timeout)):
-            return done
+        if self._is_plain(command):
+            return _warm().run(command[1:], self.environ(), self.root, timeout)
         return subprocess.run(
             command,
             env=self.environ(),
@@ -131,18 +130,25 @@ class Studio:
             check=False,
         )
 
+    def _is_plain(self, command: Sequence[str]) -> bool:
+        """Can one that has started already become it?"""
+        return command[0] == sys.executable and not any(map(_AT_START, self.environment))
+
     def headline(self) -> str:
         """Return what `status` says first."""
         return self.run("status").stdout.partition("\n")[0]
 
     @contextlib.contextmanager
-    def daemon(self, *options: str) -> Iterator["Daemon"]:
-        """Give a running daemon, ended by SIGTERM."""
+    def daemon(self, *options: str, is_anew: bool = False) -> Iterator["Daemon"]:
+        """Give a running daemon, ended by SIGTERM; one that is started anew has its command line, as others see it."""
         log = self.root / "daemon.log"
+        command = self.command("run", "--log-format", "json", *options)
         with log.open("wb") as stderr:
-            process = subprocess.Popen(
-                self.command("run", "--log-format", "json", *options), env=self.environ(), cwd=self.root, stderr=stderr
-            )
+            process: Fork | subprocess.Popen[bytes]
+            if self._is_plain(command) and not is_anew:
+                process = _warm().start(command[1:], self.environ(), self.root, [os.devnull, str(log)])
+            else:
+                process = subprocess.Popen(command, env=self.environ(), cwd=self.root, stderr=stderr)
         with ending(process):
             daemon = Daemon(process, log)
             wait_until(lambda: "daemon.ready" in daemon.log() or process.poll() is not None)
@@ -161,7 +167,7 @@ class Studio:
 
 
 @contextlib.contextmanager
-def ending(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+def ending(process: "Fork | subprocess.Popen[bytes]") -> Iterator[None]:
     """End it by SIGTERM; it has half a minute."""
     try:
         yield
@@ -188,14 +194,7 @@ def as_nobody(studio: Studio, *words: str) -> "subprocess.CompletedProcess[str]"
         f"sys.argv = {['watchfolder', *studio.command(*words)[3:]]!r}\n"
         "from watchfolder.console import cli; cli.main()"
     )
-    return subprocess.run(
-        [sys.executable, "-c", program],
-        env=studio.environ(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return _warm().run(["-c", program], studio.environ(), Path.cwd(), 60)
 
 
 @pytest.fixture
@@ -211,7 +210,7 @@ def studio(tmp_path: Path, sandbox: Sandbox) -> Studio:
 
 @dataclass
 class Daemon:
-    process: "subprocess.Popen[bytes]"
+    process: "Fork | subprocess.Popen[bytes]"
     log_file: Path
 
     def log(self) -> str:

@@ -137,7 +137,7 @@ def test_who_may_not_look_at_the_daemon_is_not_told_to_start_another(house: Stud
         (house.root / name).mkdir(exist_ok=True)
     for each in ("api-key", "password", "webhook-secret", "state", "state 2"):
         shutil.chown(house.root / each, "nobody", "nogroup")
-    with house.daemon() as daemon:
+    with house.daemon(is_anew=True) as daemon:
         wait_until(lambda: as_nobody(house, "status").stdout.startswith("All done"))
         house.config.write_text(house.config.read_text().replace(f"{house.root}/state", f"{house.root}/state 2"))
         looked = as_nobody(house, "status")

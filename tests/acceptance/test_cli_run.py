@@ -134,7 +134,7 @@ def test_a_second_instance_ends_with_69(studio: Studio) -> None:
 
 
 def test_the_daemon_takes_what_comes_and_ends_with_0_on_sigterm(studio: Studio) -> None:
-    with studio.daemon() as daemon:
+    with studio.daemon(is_anew=True) as daemon:
         studio.drop("one.jpg")
         wait_until(lambda: files_in(studio.folder("originals")))
     assert daemon.process.returncode == 0

@@ -273,7 +273,7 @@ def test_no_journey_leaves_the_key_or_a_signature_anywhere(
 ) -> None:
     with journeys(tmp_path, kind) as journey:
         journey.studio.log_format = log_format
-        with journey.studio.daemon() as daemon:
+        with journey.studio.daemon(is_anew=True) as daemon:
 
             def reload() -> None:
                 daemon.process.send_signal(signal.SIGHUP)
@@ -293,7 +293,7 @@ def test_no_journey_leaves_the_key_or_a_signature_anywhere(
             daemon.process.wait()
         journey.search.look_through_disk()
         journey.say_all("killed.jpg")
-        with journey.studio.daemon() as daemon:
+        with journey.studio.daemon(is_anew=True) as daemon:
             journey.await_end_of("killed.jpg", "killed too.jpg")
             journey.reload_wrongly(lambda: daemon.process.send_signal(signal.SIGHUP), daemon.log)
 

@@ -28,6 +28,8 @@ from selenium.webdriver.support.wait import WebDriverWait
 if TYPE_CHECKING:
     import subprocess
 
+    from warm_watchfolder import Fork
+
 pytestmark = pytest.mark.lab
 
 HOSTILE = "<img src=x onerror=document.title='pwned'>\n\u202egpj.jpg"
@@ -38,7 +40,7 @@ ESCAPED = "<img src=x onerror=document.title='pwned'>\\n\\u202egpj.jpg"
 class Shown:
     studio: Studio
     url: str
-    process: "subprocess.Popen[bytes]"
+    process: "Fork | subprocess.Popen[bytes]"
 
     def reload(self) -> None:
         self.process.send_signal(signal.SIGHUP)

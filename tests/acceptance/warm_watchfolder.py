@@ -1,10 +1,11 @@
-"""Commands as forks of one process that has imported the program: each is a process of its own, without the imports.
+"""The program as forks of one process that has imported it: each is a process of its own, without the imports.
 
-Run as a script it is that process. Each line of JSON on its standard input is a command; it answers with a line that
-holds the child's number, and with one that holds its exit code once it has ended.
+Run as a script it is that process. Each line of JSON on its standard input is answered by a number: what is to be run
+by the child's, and a child's number, once that has ended, by its exit code.
 """
 
 import atexit
+import contextlib
 import gc
 import importlib
 import json
@@ -12,14 +13,50 @@ import os
 import pkgutil
 import runpy
 import secrets
+import select
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+
+class Fork:
+    """A running one, with what `subprocess.Popen` has for its user."""
+
+    def __init__(self, pid: int, words: Sequence[str], exit_code: Callable[[int], int]) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._words, self._exit_code = words, exit_code
+        self._end = os.pidfd_open(pid)
+
+    def poll(self) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            ended = select.poll()
+            ended.register(self._end, select.POLLIN)
+            if not ended.poll(None if timeout is None else timeout * 1000):
+                raise subprocess.TimeoutExpired(self._words, timeout or 0.0)
+            self.returncode = self._exit_code(self.pid)
+            os.close(self._end)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            signal.pidfd_send_signal(self._end, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
 
 class Warm:
@@ -32,43 +69,39 @@ class Warm:
         self._lock = threading.Lock()
         atexit.register(self._process.communicate)
 
-    def run(
-        self, words: Sequence[str], environ: Mapping[str, str], cwd: Path, timeout: float
-    ) -> subprocess.CompletedProcess[str] | None:
-        """Run what Python would with these words, `-m MODULE` or `-c PROGRAM` first; None while another one runs."""
-        if not self._lock.acquire(blocking=False):
-            return None
-        try:
-            return self._run(words, environ, cwd, timeout)
-        finally:
-            self._lock.release()
+    def start(self, words: Sequence[str], environ: Mapping[str, str], cwd: Path, files: Sequence[str]) -> Fork:
+        """Start what Python would with these words, `-m MODULE` or `-c PROGRAM` first; it writes to these two files."""
+        umask = os.umask(0o022)
+        os.umask(umask)
+        facts = {"words": list(words), "environ": dict(environ), "cwd": str(cwd), "files": files, "umask": umask}
+        return Fork(self._answer(facts), words, self._answer)
 
-    def _run(
+    def run(
         self, words: Sequence[str], environ: Mapping[str, str], cwd: Path, timeout: float
     ) -> subprocess.CompletedProcess[str]:
         with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
-            umask = os.umask(0o022)
-            os.umask(umask)
             files = [f"/proc/{os.getpid()}/fd/{each.fileno()}" for each in (stdout, stderr)]
-            facts = {"words": list(words), "environ": dict(environ), "cwd": str(cwd), "files": files, "umask": umask}
-            asked, answers = self._process.stdin, self._process.stdout
-            assert asked is not None
-            assert answers is not None
-            asked.write(json.dumps(facts) + "\n")
-            asked.flush()
-            child = int(answers.readline())
-            late = threading.Timer(timeout, os.kill, (child, 9))
-            late.start()
-            began = time.monotonic()
-            code = int(answers.readline())
-            late.cancel()
+            running = self.start(words, environ, cwd, files)
+            try:
+                code = running.wait(timeout)
+            except subprocess.TimeoutExpired:
+                running.kill()
+                running.wait()
+                raise
             said = []
             for each in (stdout, stderr):
                 each.seek(0)
                 said.append(each.read().decode())
-        if time.monotonic() - began >= timeout:
-            raise subprocess.TimeoutExpired(words, timeout, *said)
         return subprocess.CompletedProcess([sys.executable, *words], code, *said)
+
+    def _answer(self, question: object) -> int:
+        with self._lock:
+            asked, answers = self._process.stdin, self._process.stdout
+            assert asked is not None
+            assert answers is not None
+            asked.write(json.dumps(question) + "\n")
+            asked.flush()
+            return int(answers.readline())
 
 
 def _main() -> None:
@@ -82,16 +115,18 @@ def _main() -> None:
     gc.freeze()
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     commands = os.fdopen(os.dup(0), "r")
-    for line in iter(commands.readline, ""):
+    for question in map(json.loads, iter(commands.readline, "")):
+        if isinstance(question, int):
+            answers.write(f"{os.waitstatus_to_exitcode(os.waitpid(question, 0)[1])}\n")
+            continue
         child = os.fork()
         if child == 0:
             places._LIFE = secrets.token_hex(3)  # a fork is a life of its own
             os.close(answers.fileno())
             os.close(commands.fileno())
-            _become(json.loads(line))
+            _become(question)
             return
         answers.write(f"{child}\n")
-        answers.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
 
 
 def _become(facts: dict[str, Any]) -> None:
