@@ -50,7 +50,7 @@ cli.main()
 
 
 @functools.cache
-def _warm() -> Warm:
+def warm() -> Warm:
     return Warm({"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PYTHONPATH": os.environ.get("PYTHONPATH", "")})
 
 
@@ -64,7 +64,7 @@ class Studio:
     root: Path
     url: str = "http://127.0.0.1:9"  # nobody is there
     environment: dict[str, str] = field(default_factory=lambda: {"BIZMORI_API_KEY": KEY})
-    waits: dict[str, float] = field(default_factory=dict)
+    waits: dict[str, float] = field(default_factory=lambda: {"pipeline.timing.FIRST_POLL_SECONDS": 0.2})
 
     def __post_init__(self) -> None:
         for name in ("inbox", "outbox", "quarantine", "originals", "state"):
@@ -119,7 +119,7 @@ class Studio:
     def run(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         command = self.command(*arguments)
         if self._is_plain(command):
-            return _warm().run(command[1:], self.environ(), self.root, timeout)
+            return warm().run(command[1:], self.environ(), self.root, timeout)
         return subprocess.run(
             command,
             env=self.environ(),
@@ -146,7 +146,7 @@ class Studio:
         with log.open("wb") as stderr:
             process: Fork | subprocess.Popen[bytes]
             if self._is_plain(command) and not is_anew:
-                process = _warm().start(command[1:], self.environ(), self.root, [os.devnull, str(log)])
+                process = warm().start(command[1:], self.environ(), self.root, [os.devnull, os.devnull, str(log)])
             else:
                 process = subprocess.Popen(command, env=self.environ(), cwd=self.root, stderr=stderr)
         with ending(process):
@@ -194,7 +194,7 @@ def as_nobody(studio: Studio, *words: str) -> "subprocess.CompletedProcess[str]"
         f"sys.argv = {['watchfolder', *studio.command(*words)[3:]]!r}\n"
         "from watchfolder.console import cli; cli.main()"
     )
-    return _warm().run(["-c", program], studio.environ(), Path.cwd(), 60)
+    return warm().run(["-c", program], studio.environ(), Path.cwd(), 60)
 
 
 @pytest.fixture

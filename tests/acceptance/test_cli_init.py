@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cli_studio import warm
 
 from watchfolder.config.sections import OF_SERVICES, SERVICES
 from watchfolder.sandbox import Sandbox
@@ -43,26 +44,13 @@ def home() -> Iterator[Path]:
         yield Path(reachable)
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-c", PROGRAM, *arguments]
-
-
 def environ(sandbox: Sandbox) -> dict[str, str]:
     plain = {"PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", ""), "LC_ALL": "C.UTF-8"}
     return plain | {"WATCHFOLDER__API__BASE_URL": sandbox.url}
 
 
 def init(home: Path, sandbox: Sandbox, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        command("init", *arguments),
-        env=environ(sandbox),
-        cwd=home,
-        input=text,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = warm().run(["-c", PROGRAM, "init", *arguments], environ(sandbox), home, 60, text)
     assert "Traceback" not in done.stderr, done.stderr
     return done
 
@@ -134,7 +122,7 @@ def test_what_is_no_key_is_refused_before_anything_is_made(home: Path, sandbox: 
 def test_on_a_terminal_it_asks_and_does_not_show_the_key(home: Path, sandbox: Sandbox) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        command("init"),
+        [sys.executable, "-c", PROGRAM, "init"],
         env=environ(sandbox),
         cwd=home,
         stdin=theirs,

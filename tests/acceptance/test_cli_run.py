@@ -24,6 +24,7 @@ __all__ = ["sandbox", "studio"]
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
 def test_a_signal_of_the_first_second_does_not_end_the_start(studio: Studio, number: signal.Signals) -> None:
     log = studio.root / "daemon.log"
+    studio.waits.clear()  # started as people do
     with log.open("wb") as stderr:
         process = subprocess.Popen(
             studio.command("run", "--log-format", "json"), env=studio.environ(), cwd=studio.root, stderr=stderr
@@ -159,6 +160,7 @@ def test_the_key_appears_nowhere_in_the_most_talkative_log(studio: Studio) -> No
 
 
 def test_a_terminal_shows_a_bar_instead_of_log_lines(studio: Studio) -> None:
+    studio.waits.clear()
     studio.drop("one.jpg")
     master, slave = pty.openpty()
     with subprocess.Popen(

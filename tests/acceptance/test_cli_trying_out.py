@@ -12,6 +12,7 @@ from typing import IO
 from urllib.request import Request, urlopen
 
 import pytest
+from cli_studio import warm
 
 import watchfolder
 from watchfolder.config.sections import SERVICES
@@ -160,8 +161,8 @@ def test_the_version_is_the_packages_own() -> None:
 
 
 @pytest.mark.parametrize("words", [[], ["run"], ["webhook"], ["webhook", "register"], ["notify", "test"]], ids=" ".join)
-def test_h_is_help_everywhere(words: list[str]) -> None:
-    done = subprocess.run(command(*words, "-h"), capture_output=True, text=True, timeout=30, check=True)
+def test_h_is_help_everywhere(tmp_path: Path, words: list[str]) -> None:
+    done = warm().run(["-m", "watchfolder", *words, "-h"], environment(tmp_path), tmp_path, 30)
     assert done.stdout.startswith(" ".join(["Usage: watchfolder", *words]))
 
 
@@ -169,9 +170,7 @@ def test_h_is_help_everywhere(words: list[str]) -> None:
 def test_the_shells_complete_commands(tmp_path: Path, shell: str) -> None:
     asked = {"_WATCHFOLDER_COMPLETE": f"complete_{shell}", "COMP_WORDS": "watchfolder sta", "COMP_CWORD": "1"}
     asked |= {"_TYPER_COMPLETE_ARGS": "watchfolder sta", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
-    done = subprocess.run(
-        command(), env=environment(tmp_path, **asked), capture_output=True, text=True, timeout=30, check=False
-    )
+    done = warm().run(["-m", "watchfolder"], environment(tmp_path, **asked), tmp_path, 30)
     assert "status" in done.stdout
     assert "verify" not in done.stdout
 

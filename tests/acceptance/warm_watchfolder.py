@@ -70,17 +70,23 @@ class Warm:
         atexit.register(self._process.communicate)
 
     def start(self, words: Sequence[str], environ: Mapping[str, str], cwd: Path, files: Sequence[str]) -> Fork:
-        """Start what Python would with these words, `-m MODULE` or `-c PROGRAM` first; it writes to these two files."""
+        """Start what Python would with `words`, -m MODULE or -c PROGRAM first; `files` are its standard streams."""
         umask = os.umask(0o022)
         os.umask(umask)
         facts = {"words": list(words), "environ": dict(environ), "cwd": str(cwd), "files": files, "umask": umask}
         return Fork(self._answer(facts), words, self._answer)
 
     def run(
-        self, words: Sequence[str], environ: Mapping[str, str], cwd: Path, timeout: float
+        self, words: Sequence[str], environ: Mapping[str, str], cwd: Path, timeout: float, text: str = ""
     ) -> subprocess.CompletedProcess[str]:
-        with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
-            files = [f"/proc/{os.getpid()}/fd/{each.fileno()}" for each in (stdout, stderr)]
+        with (
+            tempfile.NamedTemporaryFile("w") as stdin,
+            tempfile.NamedTemporaryFile() as stdout,
+            tempfile.NamedTemporaryFile() as stderr,
+        ):
+            stdin.write(text)
+            stdin.flush()
+            files = [each.name for each in (stdin, stdout, stderr)]
             running = self.start(words, environ, cwd, files)
             try:
                 code = running.wait(timeout)
@@ -131,9 +137,8 @@ def _main() -> None:
 
 def _become(facts: dict[str, Any]) -> None:
     """Work as the command does, and end as it does."""
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for number, file in enumerate(facts["files"], 1):
-        os.dup2(os.open(file, os.O_WRONLY), number)
+    for number, file in enumerate(facts["files"]):
+        os.dup2(os.open(file, os.O_WRONLY if number else os.O_RDONLY), number)
     os.environ.clear()
     os.environ.update(facts["environ"])
     os.umask(facts["umask"])
