@@ -454,6 +454,14 @@ def test_a_package_hands_on_what_others_take_and_nothing_else() -> None:
         assert [name for name in package.names if here + name not in by_others] == []
 
 
+def test_the_tests_of_a_module_or_package_bear_its_name() -> None:
+    files = [
+        path.stem for level in ("unit", "integration") for path in (Path(__file__).parent / level).glob("test_*.py")
+    ]
+    tops = {module.top for module in MODULES if module.top}
+    assert [name for name in files if not any(f"{name}_".startswith(f"test_{top}_") for top in tops)] == []
+
+
 def test_no_module_imports_itself_by_way_of_others() -> None:
     rooms = {module.room for module in MODULES}
     graph = {module.room: {room_of(name, rooms) for name in module.imported} - {"", module.room} for module in MODULES}
