@@ -33,7 +33,11 @@ __all__ = ["disks", "program", "sandbox", "watchfolder"]
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]  # the first one may wait for debootstrap
 
 PICTURE = picture(1)
-PICTURES = {f"p{number:02}.jpg": picture(number) for number in range(40)}
+
+
+@pytest.fixture(scope="session")
+def pictures() -> dict[str, bytes]:
+    return {f"p{number:02}.jpg": picture(number) for number in range(40)}
 
 
 def expect_nothing_lost_and_nothing_paid_twice(watchfolder: Installation, dropped: dict[str, bytes]) -> None:
@@ -156,42 +160,44 @@ def test_a_reload_of_a_broken_configuration_keeps_the_old(watchfolder: Installat
     assert (watchfolder.facts()["MainPID"], watchfolder.facts()["ActiveState"]) == (before, "active")
 
 
-def test_restarts_under_load_lose_nothing_and_pay_nothing_twice(watchfolder: Installation) -> None:
+def test_restarts_under_load_lose_nothing_and_pay_nothing_twice(
+    watchfolder: Installation, pictures: dict[str, bytes]
+) -> None:
     watchfolder.start()
-    dropped = list(PICTURES.items())
+    dropped = list(pictures.items())
     for first in range(0, len(dropped), 10):  # each restart finds it at work, however fast it is
         for name, content in dropped[first : first + 10]:
             watchfolder.drop(name, content)
         wait_until(watchfolder.is_at_work, COMES_SECONDS, "at work")
         watchfolder.systemctl("restart")
-    expect_nothing_lost_and_nothing_paid_twice(watchfolder, PICTURES)
+    expect_nothing_lost_and_nothing_paid_twice(watchfolder, pictures)
 
 
-def test_a_killed_process_is_started_again_and_goes_on(watchfolder: Installation) -> None:
+def test_a_killed_process_is_started_again_and_goes_on(watchfolder: Installation, pictures: dict[str, bytes]) -> None:
     watchfolder.start()
-    for name, content in PICTURES.items():
+    for name, content in pictures.items():
         watchfolder.drop(name, content)
     for times in (1, 2):
         wait_until(watchfolder.is_at_work, COMES_SECONDS, "at work")
         os.kill(watchfolder.process(), signal.SIGKILL)
         await_restart(watchfolder, times)
-    expect_nothing_lost_and_nothing_paid_twice(watchfolder, PICTURES)
+    expect_nothing_lost_and_nothing_paid_twice(watchfolder, pictures)
 
 
 @pytest.mark.parametrize("end", ["power_off", "pull_the_plug"])
 def test_a_machine_that_goes_down_at_work_goes_on_when_it_is_back(
-    end: str, program: Path, disks: dict[str, Path], sandbox: Sandbox
+    end: str, program: Path, disks: dict[str, Path], sandbox: Sandbox, pictures: dict[str, bytes]
 ) -> None:
     with installed(program, disks, sandbox) as watchfolder:
         watchfolder.start()
-        for name, content in PICTURES.items():
+        for name, content in pictures.items():
             watchfolder.drop(name, content)
         wait_until(watchfolder.is_at_work, COMES_SECONDS, "at work")
         getattr(watchfolder.machine, end)()
-    assert len(watchfolder.delivered()) < len(PICTURES), "all was done before the machine went down"
+    assert len(watchfolder.delivered()) < len(pictures), "all was done before the machine went down"
     with installed(program, disks, sandbox) as watchfolder:
         watchfolder.start()
-        expect_nothing_lost_and_nothing_paid_twice(watchfolder, PICTURES)
+        expect_nothing_lost_and_nothing_paid_twice(watchfolder, pictures)
 
 
 def test_the_watchdog_ends_a_process_that_is_stuck(watchfolder: Installation) -> None:
