@@ -56,7 +56,7 @@ def test_an_archive_moved_in_is_held_until_a_person_releases_it(studio: Studio, 
         assert done.returncode == 0, done.stderr
         assert done.stdout == "photos: let through (5 new files in 1 minute)\n"
         wait_until(lambda: len(files_in(studio.folder("outbox"))) == 5)
-        assert not is_held(studio)
+        wait_until(lambda: not is_held(studio))
     assert sandbox.sins == []
 
 
