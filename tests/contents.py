@@ -5,6 +5,12 @@ import hashlib
 import os
 from pathlib import Path
 
+from watchfolder.disk import Place
+
+
+def place(folder: Path, name: str = "a.jpg") -> Place:
+    return Place(str(folder), name)
+
 
 def files_in(folder: Path) -> list[str]:
     """Return what lies there for people, by its name below the folder."""

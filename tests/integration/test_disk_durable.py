@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from contents import place
 from file_systems import ext4, tmpfs
 
 from watchfolder import disk
@@ -22,10 +23,6 @@ from watchfolder.errors import FolderFault
 WAIT_SECONDS = 20
 OURS = "0e5f"
 LEFTOVER = f".wf-{OURS}-000000-12345678.tmp"
-
-
-def place(folder: Path, name: str) -> Place:
-    return Place(str(folder), name)
 
 
 def names_in(folder: Path) -> set[str]:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from contents import contents_of
+from contents import contents_of, place
 from file_systems import by_fuse, on_a_poor_file_system, tmpfs
 from rights import as_root, nobodys_folder
 from shop import PICTURE, Shop, opened
@@ -60,10 +60,6 @@ def two_folders(top: Path) -> tuple[Path, Path]:
         (top / name).mkdir()
     (top / "here/a.jpg").write_bytes(b"picture")
     return top / "here", top / "there"
-
-
-def place(folder: Path, name: str = "a.jpg") -> Place:
-    return Place(str(folder), name)
 
 
 def hold(target: Place) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from contents import contents_of
+from contents import contents_of, place
 from file_systems import ext4, on_a_poor_file_system, tmpfs
 from rights import as_nobody, as_root, nobodys_folder
 
@@ -47,10 +47,6 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
     """Another file system."""
     with tmpfs(tmp_path / "elsewhere") as folder:
         yield folder
-
-
-def place(folder: Path, name: str = "a.jpg") -> Place:
-    return Place(str(folder), name)
 
 
 def move(source: Path, target: Path, name: str = "a.jpg") -> None:

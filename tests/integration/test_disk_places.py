@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from contents import place
 from file_systems import tmpfs
 from holding import another_process, being_written, leased
 
@@ -32,10 +33,6 @@ print("ready", flush=True)
 while True:
     libc.renameat2(-100, one, -100, other, 2)  # RENAME_EXCHANGE: there is always something under the name
 """
-
-
-def place(folder: Path, name: str) -> Place:
-    return Place(str(folder), name)
 
 
 @pytest.fixture

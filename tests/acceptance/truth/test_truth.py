@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from truth_office import WELL, Office, Surfaces, flat, open_office
+from telling import flat
+from truth_office import WELL, Office, Surfaces, open_office
 from truth_table import KEYS, SITUATIONS, Scene, Situation
 from waiting import wait_until
 

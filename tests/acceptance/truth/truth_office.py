@@ -25,6 +25,7 @@ from free_ports import free_port
 from notify_socket import Notified
 from receiver import Receiver, receiving
 from share_studio import skip_unless_possible
+from telling import flat
 from typing_extensions import override
 from waiting import wait_until
 
@@ -447,10 +448,6 @@ class Office(Studio):
 
 def _condition(facts: Mapping[str, Any]) -> Condition:
     return Condition(ConditionKind(facts["kind"]), **{name: each for name, each in facts.items() if name != "kind"})
-
-
-def flat(text: str) -> str:
-    return " ".join(text.split())
 
 
 @contextlib.contextmanager

@@ -15,7 +15,8 @@ import yaml
 from cli_studio import KEY
 from contents import files_in
 from hung_shares import hung, skip_unless_mountable
-from truth_office import SOMEBODY, Office, Surfaces, flat
+from telling import flat
+from truth_office import SOMEBODY, Office, Surfaces
 from waiting import wait_until
 
 from watchfolder.command_line import Advised, Control
