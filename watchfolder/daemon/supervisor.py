@@ -143,11 +143,8 @@ class Supervisor:
 
     def is_stuck(self, now: float) -> bool:
         """Does work stand still although its folders answer? Then only a new process helps, and systemd may act."""
-        steps = self._pipeline.slow_orders(_STUCK_SECONDS)
-        slow = {
-            *steps.values(),
-            *(name for name, each in self._workers.items() if each.health.silent_seconds(now) > _STUCK_SECONDS),
-        }
+        slow = self._pipeline.slow_inboxes(_STUCK_SECONDS)
+        slow |= {name for name, each in self._workers.items() if each.health.silent_seconds(now) > _STUCK_SECONDS}
         answers = [self._workers[name].health.has_answered() for name in slow]  # each is asked
         self._is_stuck = any(answers)
         return self._is_stuck

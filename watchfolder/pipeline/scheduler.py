@@ -61,11 +61,11 @@ class Pipeline:
                 return False
         return not any(map(self._agenda.may_move, self._journal.orders()))
 
-    def slow_orders(self, seconds: float) -> dict[str, str]:
-        """Return the orders whose step has been under way for longer than that, awake, with their inboxes."""
+    def slow_inboxes(self, seconds: float) -> set[str]:
+        """Return the inboxes of the orders whose step has been under way for longer than that, awake."""
         with self._guard:
             slow = [key for key, began in self._running.items() if self._clock.awake() - began > seconds]
-        return {key: order.inbox for key in slow if (order := self._journal.get(key)) is not None}
+        return {order.inbox for key in slow if (order := self._journal.get(key)) is not None}
 
     def running(self) -> int:
         with self._guard:
