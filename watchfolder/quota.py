@@ -159,6 +159,7 @@ class Quota:
         memory = QuotaState.read(self._state_dir, clock)
         held = {name: words for name, words in memory.held.items() if self._may_hold(name)}
         self._memory = memory.model_copy(update={"held": held})
+        self._is_written = True
 
     def _may_hold(self, inbox: str) -> bool:
         return inbox in self._own and bool(self._own[inbox].burst or self._whole.burst)
@@ -209,6 +210,8 @@ class Quota:
             is_flooded = self._is_over_limit(inbox, lambda name, seconds: self._arrivals[name].within(seconds, now))
             if is_flooded and has_waiting():
                 self._hold(inbox)
+            if not self._is_written:
+                self._remember()
             if self._is_word_given(inbox):
                 self._follow_word(inbox)
             reason = self.why(inbox)
@@ -276,13 +279,15 @@ class Quota:
         return sum(came(name, whole.seconds) for name in self._own) > whole.files
 
     def _hold(self, inbox: str) -> None:
+        """Hold it from now on, also while that cannot be written: until then what came may no longer be new."""
         words = str(self._arrivals[inbox])
         held = self._memory.held
         if inbox not in held:
             release = self._commands.to(Advised.RELEASE, inbox)
             event("inbox.held", logging.WARNING, inbox=inbox, reason=words, release=release)
         if held.get(inbox) != words:  # more came: other processes read the number there
-            self._remember(held={**held, inbox: words})
+            self._memory = self._memory.model_copy(update={"held": {**held, inbox: words}})
+            self._is_written = False
 
     def _let_go(self, inbox: str, *, waits: bool = False) -> None:
         """Hold nothing there any more; what a person lets through counts as released as long as any of it `waits`."""
@@ -322,7 +327,7 @@ class Quota:
     def _remember(self, **facts: object) -> None:
         memory = self._memory.model_copy(update=facts)
         state_file.write(Place(self._state_dir, FILE), memory)
-        self._memory = memory
+        self._memory, self._is_written = memory, True
 
 
 def give_word(state_dir: str, inbox: str) -> None:

@@ -261,6 +261,24 @@ def test_what_came_is_counted_once_though_that_cannot_be_written(build: Build) -
     assert json.loads(written.read_text())["held"] == {"photos": "3 new files in 1 minute"}
 
 
+def test_what_came_at_once_is_held_though_that_was_long_not_written(build: Build) -> None:
+    shop = build(budget={"burst": {"files": 2, "minutes": 2}})
+    written = shop.folder("state") / "quota.json"
+    written.mkdir()  # it cannot be written
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        shop.drop(name)
+    shop.look(0.0)
+    shop.look(5.0)
+    shop.clock.pass_time(600.0)
+    shop.look(605.0)
+    assert not shop.intake.health.is_open
+    written.rmdir()
+    shop.look(610.0)
+    shop.look(615.0)
+    assert names(shop) == []
+    assert json.loads(written.read_text())["held"] == {"photos": "3 new files in 1 minute"}
+
+
 def test_nothing_is_taken_once_a_step_has_found_that_a_folder_failed(build: Build) -> None:
     shop = build(api={"reads": "v3"})
     shop.drop("a.jpg")
