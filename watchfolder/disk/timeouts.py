@@ -83,6 +83,7 @@ class Question(Generic[_T]):
         self._folder = folder
         self._answer: Future[_T] = Future()
         self._heard_at = time.monotonic()
+        self._mount = mount_of(folder, read_mount_table())  # now: another may lie there when the time is up
         self._thread = threading.Thread(target=self._ask, name=f"ask-{folder}", daemon=True)
         if not _is_silent(folder):
             self._thread.start()
@@ -102,7 +103,7 @@ class Question(Generic[_T]):
                 answered()  # the thread that waits has heard from a folder as well
                 return self._answer.result()
             if left <= 0:
-                _hung[self._folder] = self._thread, mount_of(self._folder, read_mount_table())
+                _hung[self._folder] = self._thread, self._mount
                 break
         raise FolderFault.at(self._folder, "it does not answer: is the share's server there?", code="ETIMEDOUT")
 
