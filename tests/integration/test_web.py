@@ -423,6 +423,17 @@ def test_a_picture_that_would_unpack_to_gigabytes_is_not_unpacked(served: Office
     assert served.ask("/healthz").status == 200
 
 
+def test_a_small_picture_that_a_busy_machine_had_no_time_for_comes_later(
+    served: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.deliver("a.png", sample("png", width=40, height=30, seed=1))
+    _, path = served.thumbnails()
+    with monkeypatch.context() as busy:
+        busy.setattr("watchfolder.web.thumbnails._SECONDS", 0.0)
+        assert served.ask(path).status == 404
+    assert served.ask(path).status == 200
+
+
 # While the daemon lives
 
 

@@ -55,11 +55,13 @@ class Thumbnails:
             self._turn.release()
 
     def _make(self, source: ThumbnailSource) -> None:
-        content = b""
+        content, made = b"", None
         with contextlib.suppress(FolderFault):
             content = disk.answer_of(partial(_read, source), source.places[0].root)
-        if content:  # else nothing is remembered: a share may be back soon
-            self._kept[source.sha256] = _thumbnail(content)
+        if content:
+            made = _thumbnail(content)
+        if made is not None:  # else nothing is remembered: a share may be back soon, and a busy machine is idle again
+            self._kept[source.sha256] = made
             if len(self._kept) > _MOST_KEPT:
                 del self._kept[next(iter(self._kept))]
 
@@ -81,7 +83,8 @@ def _read(source: ThumbnailSource) -> bytes:
     return b""
 
 
-def _thumbnail(content: bytes) -> bytes:
+def _thumbnail(content: bytes) -> bytes | None:
+    """Return a JPEG, nothing where none can be made, and None where the machine had no time for it."""
     command = [sys.executable, "-I", str(_MAKER), str(EDGE_PIXELS)]
     try:
         made = subprocess.run(  # noqa: S603 - our own program, with a number
@@ -94,6 +97,6 @@ def _thumbnail(content: bytes) -> bytes:
             timeout=_SECONDS,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return b""
+    except (OSError, subprocess.TimeoutExpired):  # what the picture itself costs has a limit of its own
+        return None
     return made.stdout if made.returncode == 0 and len(made.stdout) <= _LARGEST_RESULT else b""
