@@ -259,6 +259,19 @@ def has_failed_once(shop: Shop) -> bool:
     return bool(shop.orders()) and shop.orders()[0].failures > 0 and not shop.pipeline.running()
 
 
+def give_up(shop: Shop, service: Sandbox) -> Order:
+    """Bring a paid order into quarantine that is alive at the service: its result never comes whole."""
+    service.faults.add("fetch", "truncated", times=None)
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
+    shop.journal.note(shop.order(), failing_seconds=1e9, not_before=None)
+    shop.work(lambda: shop.files("quarantine"))
+    shop.to_the_end()
+    service.faults.clear()
+    shop.pipeline.runtimes["photos"].context.asked.clear()  # by now that is long ago
+    return shop.order()
+
+
 def move_back(shop: Shop) -> None:
     """Do what a person does who tries again."""
     for name in shop.files("quarantine"):

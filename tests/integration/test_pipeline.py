@@ -14,7 +14,20 @@ from unittest.mock import Mock
 
 import pytest
 from contents import files_in, sha256
-from shop import FRESH, OTHER, PICTURE, QUICK, Open, Shop, calls, closing_a_sub_folder, history, told, work_place
+from shop import (
+    FRESH,
+    OTHER,
+    PICTURE,
+    QUICK,
+    Open,
+    Shop,
+    calls,
+    closing_a_sub_folder,
+    give_up,
+    history,
+    told,
+    work_place,
+)
 
 from watchfolder import daemon, disk
 from watchfolder.api.transport import Pace
@@ -1001,19 +1014,6 @@ def test_a_picture_that_the_service_fails_keeps_the_services_own_words(begin: Op
     assert "PROCESSING_ERROR" in why
     assert next(iter(service.orders)) in why
     assert (shop.folder("quarantine") / "bad_fail.jpg").read_bytes() == PICTURE
-
-
-def give_up(shop: Shop, service: Sandbox) -> Order:
-    """Bring a paid order into quarantine that is alive at the service: its result never comes whole."""
-    service.faults.add("fetch", "truncated", times=None)
-    shop.drop("a.jpg")
-    shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
-    shop.journal.note(shop.order(), failing_seconds=1e9, not_before=None)
-    shop.work(lambda: shop.files("quarantine"))
-    shop.to_the_end()
-    service.faults.clear()
-    shop.pipeline.runtimes["photos"].context.asked.clear()  # by now that is long ago
-    return shop.order()
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "another name.jpg"])

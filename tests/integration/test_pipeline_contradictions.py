@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from shop import OTHER, Open, Shop
+from shop import OTHER, Open, Shop, give_up
 
 from watchfolder.order import State
 from watchfolder.pipeline import timing
@@ -291,13 +291,7 @@ def test_what_waits_for_another_key_keeps_nobody_waiting(begin: Open) -> None:
 @pytest.mark.parametrize("dialect", ["both", "v3"])
 def test_a_parked_picture_is_not_bought_again_under_another_key(begin: Open, dialect: Dialect) -> None:
     shop, service = begin({"dialect": dialect, "keys": THEIRS}, api={"key": "sk_mine"})
-    service.faults.add("fetch", "truncated", times=None)
-    shop.drop("a.jpg")
-    shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
-    shop.journal.note(shop.order(), failing_seconds=1e9, not_before=None)
-    shop.work(lambda: shop.files("quarantine"))
-    shop.to_the_end()
-    service.faults.clear()
+    give_up(shop, service)
     live_with(shop, "sk_theirs")
     (shop.folder("quarantine") / "a.jpg").rename(shop.folder("inbox") / "a.jpg")
     shop.clock.pass_time(5)

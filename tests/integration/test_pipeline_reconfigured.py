@@ -94,12 +94,17 @@ def test_an_order_whose_inbox_has_only_another_path_lies_where_it_lay(begin: Ope
     assert_home(shop, service)
 
 
-def test_an_inbox_waits_while_its_orders_lie_on_a_share_that_is_away(begin: Open) -> None:
-    shop, service = begin()
+def move_while_away(shop: Shop, service: Sandbox) -> None:
+    """Give the inbox another path while the one before, where an order is under way, is not there."""
     begin_order(shop, service, State.CONFIRMED)
     shop.folder("inbox").rename(shop.folder("away"))
     change(shop, **moved(shop, "path"))
     shop.work(lambda: shop.intake.health.fault)
+
+
+def test_an_inbox_waits_while_its_orders_lie_on_a_share_that_is_away(begin: Open) -> None:
+    shop, service = begin()
+    move_while_away(shop, service)
     assert "files of orders that are under way lie there" in shop.intake.health.reason
     assert shop.order().state is State.CONFIRMED
     shop.folder("away").rename(shop.folder("inbox"))
@@ -110,10 +115,7 @@ def test_an_inbox_waits_while_its_orders_lie_on_a_share_that_is_away(begin: Open
 
 def test_an_inbox_goes_on_when_a_person_says_that_its_orders_are_gone(begin: Open) -> None:
     shop, service = begin()
-    begin_order(shop, service, State.CONFIRMED)
-    shop.folder("inbox").rename(shop.folder("away"))
-    change(shop, **moved(shop, "path"))
-    shop.work(lambda: shop.intake.health.fault)
+    move_while_away(shop, service)
     command = shop.intake.health.reason.rpartition("mkdir -p ")[2]
     Path(command).mkdir(parents=True)
     shop.pass_time(3600)

@@ -28,10 +28,8 @@ from watchfolder.api.answers import (
 from watchfolder.api.client import Client
 from watchfolder.api.rate_limiter import Priority
 from watchfolder.api.table import Call, NoRoute, Retired, storage_error_of
-from watchfolder.api.transport import Body, Pace
-from watchfolder.config import ApiSection
+from watchfolder.api.transport import Body
 from watchfolder.config.values import is_loopback
-from watchfolder.counters import Counters
 from watchfolder.errors import OrderMissing, OrderRetry, WatchfolderError
 from watchfolder.events import event
 
@@ -43,23 +41,13 @@ _NO_ORDER = "/orders/0"  # an id that no order has
 _PAGES = 10  # of the order list, at most: a server that obeys the keyword has one
 _ASK_AGAIN_SECONDS = 60.0
 ASK_FOR_V3_SECONDS = 3600.0  # a server that lacks what an inbox waits for may learn it
+_turn_to_ask = threading.Lock()  # which reads it knows
 
 
 class Service(Client):
-    def __init__(
-        self,
-        settings: ApiSection,
-        *,
-        transfers: int,
-        stop: threading.Event,
-        pace: Pace | None = None,
-        counters: Counters | None = None,
-    ) -> None:
-        super().__init__(settings, transfers=transfers, stop=stop, pace=pace, counters=counters)
-        self._shown: Reads | None = None  # by the server; of both, v3
-        self._guard = threading.Lock()
-        self._is_asking = False  # which reads it knows
-        self._asked_at = float("-inf")
+    _shown: Reads | None = None  # by the server; of both, v3
+    _is_asking = False  # which reads it knows
+    _asked_at = float("-inf")
 
     @property
     def reads(self) -> Reads:
@@ -246,7 +234,7 @@ class Service(Client):
 
     def _ask_aside(self, since: float, now: float, tell: Callable[[], None]) -> None:
         """Ask in a thread of its own, unless that was done since then."""
-        with self._guard:
+        with _turn_to_ask:
             if self._asked_at < since:
                 self._asked_at, self._is_asking = now, True
                 threading.Thread(target=self._tell_reads, args=(tell,), name="reads", daemon=True).start()
