@@ -11,6 +11,7 @@ from functools import partial
 
 import pytest
 from pydantic import SecretStr
+from waiting import wait_until
 
 from watchfolder.api import Created, Ended, MovedOn, Pace, Service, Status
 from watchfolder.api.service import ASK_FOR_V3_SECONDS
@@ -195,6 +196,23 @@ def test_a_server_that_retires_v2_is_asked_for_v3_next(sandbox: Sandbox, open_se
         service.poll(created.order_id)
 
     assert service.poll(created.order_id).status is Status.PENDING
+
+
+def test_a_late_answer_of_v2_says_nothing_against_v3(sandbox: Sandbox, open_service: Open) -> None:
+    sandbox.dialect = "v2"
+    service, other = open_service(), threading.Event()
+    _, created = created_by(service)
+    service.poll(created.order_id)
+    sandbox.faults.add("status", "hang", seconds=1.0)
+    late = threading.Thread(target=service.poll, args=(created.order_id,))
+    late.start()
+    wait_until(lambda: sandbox.requests_by_operation()["status"] == 2)
+    sandbox.dialect = "both"
+    service.most_files(9, 0.0, other.set, needs_v3=True)
+    assert other.wait(20)
+    assert service.known_reads == "v3"
+    late.join()
+    assert service.known_reads == "v3"
 
 
 def test_v3_is_asked_for_once_an_hour_while_an_inbox_waits_for_it(sandbox: Sandbox, open_service: Open) -> None:

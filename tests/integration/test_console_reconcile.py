@@ -154,6 +154,15 @@ def test_what_is_fetched_gets_a_number_where_somebody_takes_its_name_meanwhile(
     assert sorted(path.name for path in folder.glob("*.jpg")) == ["one (2).jpg", "one.jpg"]
 
 
+def test_what_was_fetched_before_is_not_fetched_beside_it(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> None:
+    give_up(shop, sandbox, "one.jpg")
+    (folder := tmp_path / "fetched").mkdir()
+    for _ in range(2):
+        (told,) = fetch_all(books_of(shop).undelivered, str(folder), shop.config)
+        assert told.endswith(f"fetched: {folder / 'one.jpg'}")
+    assert [path.name for path in folder.glob("*.jpg")] == ["one.jpg"]
+
+
 def test_a_retry_is_offered_for_as_long_as_the_service_has_the_result(shop: Shop, sandbox: Sandbox) -> None:
     give_up(shop, sandbox, "one.jpg")
     shop.journal.note(shop.order(), expires_at=datetime.now(UTC) - timedelta(minutes=1))

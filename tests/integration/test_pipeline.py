@@ -1016,6 +1016,33 @@ def test_a_picture_that_the_service_fails_keeps_the_services_own_words(begin: Op
     assert (shop.folder("quarantine") / "bad_fail.jpg").read_bytes() == PICTURE
 
 
+def test_the_bytes_of_a_paid_order_on_its_way_back_are_not_bought_anew(begin: Open) -> None:
+    shop, service = begin()
+    parked = give_up(shop, service)
+    taken_up = shop.journal.begin(parked.taken_up("photos", parked.files))
+    shop.journal.advance(taken_up, State.RELEASED)
+    shop.drop("b.jpg")
+    for now in range(10):
+        shop.look(float(now))
+    assert [order.key for order in shop.orders()] == [parked.key]
+    shop.to_the_end()
+    assert shop.files("outbox") == ["b.jpg"]
+    assert service.paid == 1
+
+
+def test_without_credits_what_is_parked_but_not_paid_for_stays_in_the_inbox(begin: Open) -> None:
+    shop, service = begin()
+    shop.journal.note(give_up(shop, service), charged=False)
+    service.faults.add("create", "answer", times=None, status=400, code="USAGE_NOT_ENOUGH")
+    shop.drop("other.jpg", OTHER)
+    shop.work(lambda: shop.pipeline.breaker.refusal)
+    shop.drop("a.jpg")
+    shop.work(lambda: "a.jpg" in shop.intake.candidates.quiet or "a.jpg" not in shop.files("inbox"))
+    for _ in range(20):
+        shop.beat()
+    assert shop.files("inbox") == ["a.jpg"]
+
+
 @pytest.mark.parametrize("name", ["a.jpg", "another name.jpg"])
 def test_a_paid_order_is_taken_up_again_when_its_picture_comes_back(begin: Open, name: str) -> None:
     shop, service = begin({"look_seconds": 0})

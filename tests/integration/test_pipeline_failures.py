@@ -7,8 +7,9 @@ from shop import OTHER, PICTURE, Open, Shop
 
 from watchfolder import disk
 from watchfolder.api.failures import FAILURES, OF_THE_FILE
-from watchfolder.errors import FolderFault
+from watchfolder.errors import FolderFault, SlowDown
 from watchfolder.order import State
+from watchfolder.pipeline import timing
 from watchfolder.publish import Publisher
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.orders import SENTENCES
@@ -37,6 +38,26 @@ def test_every_code_that_the_service_can_tell_has_a_sentence_and_advice_of_ours(
         assert known.reason.isascii(), code
         assert known.reason.endswith("."), code
         assert known.advice.endswith("."), code
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (FolderFault("away", code="EIO"), timing.FOLDER_BACKOFF_SECONDS),
+        (SlowDown("too many", retry_after_seconds=7.0), 7.0),
+        (SlowDown("too many"), timing.FIRST_POLL_SECONDS),
+        (RuntimeError("ours"), timing.FIRST_BACKOFF_SECONDS),
+    ],
+)
+def test_a_fault_that_is_not_the_orders_puts_it_off_for_a_time_of_its_own(
+    begin: Open, error: Exception, seconds: float
+) -> None:
+    shop, _ = begin({"processing_seconds": 3600.0})
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    agenda, now = shop.pipeline._agenda, shop.clock.elapsed()
+    agenda.put_off(shop.order().key, error)
+    assert agenda.plan(now, ()).next_at == pytest.approx(now + seconds, abs=1.0)
 
 
 @pytest.mark.parametrize("code", PASSING)
