@@ -33,5 +33,11 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(opened))
 
 
+def whole_lines(path: Path) -> str:
+    """Return the text of a log that may still grow, without a last line of which half is there."""
+    text = path.read_text(encoding="utf-8")
+    return text[: text.rfind("\n") + 1]
+
+
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from contents import whole_lines
 from waiting import wait_until
 from warm_watchfolder import Fork, Warm
 
@@ -214,7 +215,7 @@ class Daemon:
     log_file: Path
 
     def log(self) -> str:
-        return self.log_file.read_text(encoding="utf-8")
+        return whole_lines(self.log_file)
 
 
 def quarantined_order(name: str, inbox: str = "photos", **facts: object) -> Order:

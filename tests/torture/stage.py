@@ -199,8 +199,10 @@ class Stage:
         (self.aside / "log").unlink(missing_ok=True)
 
     def log(self) -> str:
+        """Return what the program has said, without a last line of which half is there."""
         path = self.aside / "log"
-        return path.read_text("utf-8", "replace") if path.exists() else ""
+        text = path.read_text("utf-8", "replace") if path.exists() else ""
+        return text[: text.rfind("\n") + 1]
 
     def _configured(self) -> Path:
         path = self.aside / "config.yaml"

@@ -71,7 +71,7 @@ def lay_program(overlay: Path) -> None:
 
 
 def boot(overlay: Path, folder: Path, seconds: float) -> None:
-    """Run the overlay's /lab/main.sh as root of the machine until it ends, or for so long.
+    """Run the overlay's /lab/main.sh as root of the machine until it ends, or has reported nothing for so long.
 
     What it writes to /dev/ttyS1 is then in the folder's file `reports`, what it says otherwise in `console`.
     """
@@ -81,13 +81,30 @@ def boot(overlay: Path, folder: Path, seconds: float) -> None:
             shutil.copyfileobj(base, whole, 1 << 20)
         whole.flush()
         _append(overlay, whole.fileno())
+    console, reports = folder / "console", folder / "reports"
     command = [
         *(*_QEMU, "-kernel", str(made / "vmlinuz"), "-initrd", str(initrd), "-append", _MEMORY_ONLY),
-        *("-serial", f"file:{folder / 'console'}", "-serial", f"file:{folder / 'reports'}"),
+        *("-serial", f"file:{console}", "-serial", f"file:{reports}"),
     ]
-    with contextlib.suppress(subprocess.TimeoutExpired):  # what was not reported by then is missing
-        subprocess.run(command, stdin=subprocess.DEVNULL, timeout=seconds, check=False)
+    machine = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    try:
+        _wait_while_it_reports(machine, reports, seconds)
+    finally:
+        machine.kill()
+        machine.wait()
     initrd.unlink()
+
+
+def _wait_while_it_reports(machine: "subprocess.Popen[bytes]", reports: Path, seconds: float) -> None:
+    """Wait for its end; how long that takes is the load's doing, and one that hangs says nothing more."""
+    reported = 0
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            machine.wait(seconds)
+            return
+        before, reported = reported, reports.stat().st_size if reports.exists() else 0
+        if reported == before:
+            return
 
 
 def _append(overlay: Path, target: int) -> None:

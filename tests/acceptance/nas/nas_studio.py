@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from contents import sha256
+from contents import sha256, whole_lines
 from nas_servers import STORE, Servers, call, wait_until
 
 from watchfolder.sandbox import Sandbox
@@ -185,7 +185,7 @@ class Studio:
 
     def log(self) -> str:
         path = ROOT / "log"
-        return path.read_text(encoding="utf-8") if path.exists() else ""
+        return whole_lines(path) if path.exists() else ""
 
     def drop(self, stem: str, count: int = 2, *, large: bool = False, shares: tuple[str, ...] = SHARES) -> None:
         """Let somebody else put pictures onto each share, who reaches the NAS by another way."""
