@@ -247,6 +247,18 @@ def test_what_a_failing_claim_leaves_there_is_not_met_anew(build: Build, monkeyp
     assert sum(met) == 3
 
 
+def test_what_waits_longest_is_told_however_many_files_stay(build: Build) -> None:
+    shop = build()
+    for number in range(1000):
+        (shop.folder("inbox") / f"{number}.txt").write_bytes(b"notes")
+    for now in (0.0, 5.0, 6.0, 7.0):
+        shop.look(now)
+    shop.drop("late.jpg")
+    shop.look(10.0)
+    assert shop.intake.counts(UnderWay.of((), 0.0)) == {"stay": 1000, "wait": 1, "raw": 0, "single": 0}
+    assert shop.intake.candidates.first_waiting() == 10.0
+
+
 def test_what_came_is_counted_once_though_that_cannot_be_written(build: Build) -> None:
     shop = build(budget={"burst": {"files": 2, "minutes": 2}})
     written = shop.folder("state") / "quota.json"

@@ -167,7 +167,7 @@ class Candidates:
     def first_waiting(self) -> float | None:
         """Return when the longest-waiting file was first seen."""
         decisions = dict(self._decisions)
-        for name, sighting in itertools.islice(dict(self.sightings).items(), _MOST_TOLD):
+        for name, sighting in dict(self.sightings).items():
             decision = decisions.get(name)
             if decision is None or decision.answer is Action.WAIT:
                 return sighting.first_seen
