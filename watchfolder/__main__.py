@@ -6,12 +6,12 @@ import sys
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["run"]:  # what they ask for waits until the daemon can do it: their default is to end us
+    if sys.argv[1:2] == ["run"]:  # held until the daemon has handlers for them: by default they end the process
         waiting = {signal.SIGHUP, signal.SIGUSR1}
-        if os.getpid() == 1 and "--dry-run" not in sys.argv:  # a container's: the kernel drops what it does not handle
+        if os.getpid() == 1 and "--dry-run" not in sys.argv:  # PID 1: the kernel drops signals without a handler
             waiting |= {signal.SIGTERM, signal.SIGINT}
         signal.pthread_sigmask(signal.SIG_BLOCK, waiting)
-    from watchfolder.console import cli  # noqa: PLC0415 - it takes most of the first second
+    from watchfolder.console import cli  # noqa: PLC0415 - importing it takes most of the first second
 
     cli.main()
 

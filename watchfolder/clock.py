@@ -1,8 +1,8 @@
 """What time is it? The wall clock is for people; how long something lasts is decided by clocks that nobody can set.
 
 People, NTP and a machine without a battery set the wall clock, in either direction and at any time. `elapsed` counts
-the seconds since the boot (CLOCK_BOOTTIME), those asleep as well: what was put off for an hour is due after an hour of
-sleep. `awake` leaves them out (CLOCK_MONOTONIC): nothing fails while the machine sleeps.
+the seconds since the boot (CLOCK_BOOTTIME), sleep included: what was put off for an hour is due after an hour of sleep.
+`awake` leaves sleep out (CLOCK_MONOTONIC): no order runs out of time while the machine sleeps.
 """
 
 import os
@@ -16,37 +16,37 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 LONGEST_WAIT_SECONDS = 4500.0  # of a deferred order: an hour, and a quarter of jitter
 BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
-BOOT_ID_VARIABLE = "WATCHFOLDER_BOOT_ID"  # where that file is hidden from us: the same, from systemd
+BOOT_ID_VARIABLE = "WATCHFOLDER_BOOT_ID"  # the same from systemd, whose unit hides that file
 _CALENDAR = (datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC))
 
 
 def within_limit(moment: datetime) -> datetime:
-    """Return the nearest instant that has a date in every time zone, and room on both sides."""
+    """Clamp an instant to those that have a date in every time zone, with room to add and subtract waits."""
     return min(max(moment, _CALENDAR[0]), _CALENDAR[1])
 
 
 def instant_of(seconds: float) -> datetime:
-    """Return the instant so long after the epoch, as far as a calendar goes: file systems go further."""
+    """Return the instant so many seconds after the epoch, clamped: the times of files can lie beyond the calendar."""
     first, last = (end.timestamp() for end in _CALENDAR)
     return datetime.fromtimestamp(min(max(seconds, first), last), UTC)
 
 
 Instant = Annotated[AwareDatetime, AfterValidator(within_limit)]
-"""The type of each date that is read: in files of ours that a person may have edited, and from the service."""
+"""The type of every date that is read: from our own files, which a person may have edited, and from the service."""
 
 
 def back_off(times: int, first: float, longest: float) -> float:
-    """Return how many seconds to wait after so many tries before this one: `first`, doubling up to `longest`."""
+    """Return the seconds to wait after `times` earlier tries: `first`, doubling up to `longest`."""
     return min(longest, first * 2.0 ** min(times, 100))
 
 
 class Moment(BaseModel):
-    """One instant by every clock, so that a later life can tell how long ago it was. Readings are of one boot."""
+    """One instant by every clock, so that a later process can tell how long ago it was."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     at: Instant  # by the wall, for people
-    boot: str = ""  # "": of none that is known
+    boot: str = ""  # of which `elapsed` and `awake` are readings; "": not known
     elapsed: float = Field(default=0.0, allow_inf_nan=False)
     awake: float = Field(default=0.0, allow_inf_nan=False)
 
@@ -60,7 +60,7 @@ class Clock:
 
     def __init__(self) -> None:
         boot = boot_id(os.environ, BOOT_ID_FILE)
-        self.boot = boot or str(uuid.uuid4())  # else this life counts as a boot of its own
+        self.boot = boot or str(uuid.uuid4())  # without its id, this process counts as a boot of its own
         self._boot_began = 0.0 if boot else self.elapsed()
         self._began = self.awake()
 
@@ -81,7 +81,7 @@ class Clock:
         return Moment(at=self.now(), boot=self.boot, elapsed=self.elapsed(), awake=self.awake())
 
     def since(self, moment: Moment) -> float:
-        """Return how many seconds have passed since then at least: of an earlier boot, those since this one."""
+        """Return the seconds since `moment`; if that was in an earlier boot, only those since this boot began."""
         then = moment.elapsed if moment.boot == self.boot else self._boot_began
         return max(0.0, self.elapsed() - then)
 
@@ -91,9 +91,9 @@ class Clock:
         return max(0.0, self.awake() - began)
 
     def kept(self, due: Moment) -> Moment:
-        """Return the same moment of this boot and by the wall clock as it goes now.
+        """Return a stored due time as a moment of this boot: one of an earlier boot is read by the wall clock.
 
-        What an earlier boot put off is not further away than the longest wait there is.
+        The wall clock may have been set since, so such a wait is at most LONGEST_WAIT_SECONDS.
         """
         now = self.read()
         if due.boot == self.boot:
@@ -102,10 +102,10 @@ class Clock:
 
 
 def boot_id(environ: Mapping[str, str], file: str) -> str:
-    """Return the kernel's name for this boot, the same for all who ask; "" where nobody tells us."""
+    """Return the kernel's id of this boot, the same in every process; "" where it is not known."""
     try:
         with open(file, "rb") as opened:
-            found = opened.read().decode("ascii")  # no codec is loaded: root turned daemon may not be able to
+            found = opened.read().decode("ascii")  # imports no codec: the daemon's user may not read ours
     except (OSError, ValueError):
         found = environ.get(BOOT_ID_VARIABLE, "")
     return found.strip().replace("-", "")

@@ -1,4 +1,4 @@
-"""What a person types to reach this watchfolder, as it stands: whatever their folder and PATH, and on the host."""
+"""The commands that people are told to type: complete, for any folder and PATH, and for the host of a container."""
 
 import itertools
 import os
@@ -14,7 +14,7 @@ _CONTAINER: Final = "watchfolder"  # as compose.yaml and the install pages call 
 
 
 class Advised(StrEnum):
-    """Every command of ours that is said to people."""
+    """Every command of ours that people are told to type."""
 
     RUN = "run"
     ADOPT = "run --once --adopt"
@@ -45,7 +45,7 @@ class Control(StrEnum):
 
 @dataclass(frozen=True)
 class ToControl:
-    """`command` as it stands, `words` with what has to be said besides."""
+    """`command` is what to type, "" where no command does it; `words` is the same as advice in a sentence."""
 
     command: str
     words: str
@@ -53,7 +53,7 @@ class ToControl:
 
 @dataclass(frozen=True)
 class CommandLine:
-    """`config_file` is "" where it is found without being named; `unit` is the installed one of this configuration."""
+    """`config_file` is "" where it is found without -c; `unit` is the systemd unit that starts this configuration."""
 
     program: str = "watchfolder"
     config_file: str = ""
@@ -65,16 +65,16 @@ class CommandLine:
         verb, dashes, options = advised.partition(" --")
         named = f" -c {quoted(self.config_file)}" if self.config_file else ""
         command = " ".join([f"{self.program} {verb}{named}{dashes}{options}", *map(quoted, arguments)])
-        is_pattern = not all(map(_is_printable, arguments))  # which is for a shell in there to match
+        is_pattern = not all(map(_is_printable, arguments))  # a shell in the container has to match it
         return self._within(command, in_shell=is_pattern) if self.in_container else command
 
     def run(self, advised: Advised, *arguments: str) -> str:
-        """Say to run it, and as whom: as root where the caller may not change what the daemon keeps."""
+        """Return the advice to run it: as root where a unit runs the daemon, whose files the caller may not change."""
         return self._say_run(self.to(advised, *arguments))
 
     def run_adopt(self, process: int | None) -> str:
-        """Say to run it once while the daemon, which is this process if it runs, does not."""
-        if self.in_container:  # one of its own, with the mounts and the user of ours
+        """Return the advice to stop the daemon (`process`, if it runs), adopt once, and start it again."""
+        if self.in_container:  # in a container of its own, with our mounts and our user
             user = f"--env PUID={os.geteuid()} --env PGID={os.getegid()}"
             begin = f"docker stop {_CONTAINER} && docker run --rm --volumes-from {_CONTAINER} {user} {_CONTAINER} "
             return f"run: {begin}{Advised.ADOPT}; docker start {_CONTAINER}"
@@ -84,13 +84,13 @@ class CommandLine:
         return f"run: {_stop(process)}{adopt}; {self.to(Advised.RUN)}" if process else f"run: {adopt}"
 
     def as_root(self, command: str) -> str:
-        """Return what root types, on the machine, to change files where the daemon sees them."""
+        """Return `command` as root types it on the host; where the daemon is in a container, it is run in there."""
         return self._within(command, "-u 0 ", in_shell=True) if self.in_container else command
 
     def control(self, verb: Control, *, unit: str, process: int | None, is_stuck: bool = False) -> ToControl:
         """Return how to control the daemon: it runs as this process, and as this unit where systemd started it.
 
-        One that `is_stuck` hears no signal but the one that ends it at once.
+        A daemon that `is_stuck` has to be killed (SIGKILL): it handles no other signal.
         """
         if self.in_container:
             command = f"docker kill -s HUP {_CONTAINER}" if verb is Control.RELOAD else f"docker {verb} {_CONTAINER}"
@@ -107,7 +107,7 @@ class CommandLine:
         return ToControl(command, command)
 
     def set_again(self, name: str, *, unit: str, process: int | None) -> ToControl:
-        """Return how the daemon comes by another value of a variable, which no running process takes."""
+        """Return how to start the daemon with another value of an environment variable: a running one keeps its own."""
         if self.in_container:
             command = "docker compose up --detach"
             told = f"Write the right {name} into compose.yaml, then, beside it, {command}"
@@ -121,7 +121,7 @@ class CommandLine:
         return ToControl(command, words + restart.words.removeprefix(restart.command))
 
     def add_to_unit(self, unit: str, drop_in_folder: str, lines: Iterable[str]) -> str:
-        """Return what gives the unit these lines as well, and lets the daemon run by them."""
+        """Return the command that adds these lines to the unit in a drop-in, and restarts the daemon with them."""
         written = "; ".join(f"echo {shlex.quote(line)}" for line in lines)
         command = (
             f"mkdir -p {drop_in_folder} && ({written}) >>{drop_in_folder}/more-folders.conf && systemctl daemon-reload"
@@ -142,7 +142,7 @@ def _stop(process: int, *, is_stuck: bool = False) -> str:
 
 
 def quoted(word: str) -> str:
-    """Return how a shell is told of it, in one line. What cannot be shown is matched: control characters, no UTF-8."""
+    """Quote a word for a shell, on one line. What is not printable (or no UTF-8) becomes a wildcard, ? or *."""
     pieces = []
     for is_plain, characters in itertools.groupby(word, _is_printable):
         text = "".join(characters)

@@ -22,7 +22,7 @@ _OUTCOMES = (
 )
 OUTCOMES = (DONE, "retry", "slow_down", "blocked", "redo", "forgotten", "reject", BROKEN)
 
-_MOST_REASONS = 20  # for which something went to quarantine last, or is told of
+_MOST_REASONS = 20  # that are kept of what went to quarantine last, and as many of what was found last
 _T = TypeVar("_T")
 
 
@@ -97,6 +97,6 @@ class Counters:
 
 
 def with_new(groups: Sequence[FileGroup], more: FileGroup) -> tuple[FileGroup, ...]:
-    """Return the groups with what came besides, as the latest."""
+    """Return the groups with `more` added, as the latest."""
     number = more.files + sum(each.files for each in groups if each.is_same_as(more))
     return (*(each for each in groups if not each.is_same_as(more)), more.model_copy(update={"files": number}))

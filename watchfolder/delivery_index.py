@@ -2,8 +2,8 @@
 
 `<state_dir>/delivery_index.sqlite` is a hint and nothing more: what it names is looked at again in the file itself, and
 without it a picture is bought where a result could have been copied. How far the history has been read stands in the
-same transaction as what was read there, so that a start reads only what came since. SQLite writes its own file, the one
-thing beside `disk` that writes: what a power cut may do to it, the history mends.
+same transaction as what was read there, so that a start reads only what came since. SQLite writes its own file, the
+only one that `disk` does not write: whatever a power cut does to it, it can be rebuilt from the history.
 """
 
 import contextlib
@@ -44,9 +44,9 @@ ON CONFLICT DO UPDATE SET key = excluded.key, at = excluded.at, finding = exclud
 _SAME = "size = ? AND mode = ? AND product = ?"
 _PIECE_BYTES = 1 << 20  # of the history in one transaction
 _MOST_FOUND = 16  # deliveries of the same bytes, the latest first
-_PATIENCE_SECONDS = 60.0  # so long a start waits for the index before it takes what it cannot look up
-_BRIEF_SECONDS = 5.0  # and so long for one that could not be opened or written: that may pass
-_AGAIN_SECONDS = (1.0, 60.0)  # how soon that is tried again: doubles, up to
+_PATIENCE_SECONDS = 60.0  # how long a start waits for the index before files are taken without it
+_BRIEF_SECONDS = 5.0  # the same for an index that could not be opened or written, which may pass
+_AGAIN_SECONDS = (1.0, 60.0)  # the first and the longest wait before that is tried again: it doubles
 _CLOSE_SECONDS = 5.0
 
 
@@ -62,7 +62,7 @@ class Original:
 
 @dataclass(frozen=True, slots=True)
 class EarlierDelivery:
-    """What was delivered for an original, when it was. `name` is below the outbox of `inbox`.
+    """A delivery for an original, as it was then. `name` is below the outbox of `inbox`.
 
     Where the result is a finding, the finding is all that counts: what was delivered is the original itself.
     """
@@ -77,10 +77,10 @@ class EarlierDelivery:
 
 
 class DeliveryIndex:
-    """Any thread may ask; no question raises. Until `begin` it is empty, and nobody waits for it."""
+    """Any thread may ask; no query raises. Until `begin` it is empty, and nobody waits for it."""
 
     def __init__(self, state_dir: str, on_ready: Callable[[], None] = lambda: None) -> None:
-        self.bytes_read = 0  # of the history, in this life
+        self.bytes_read = 0  # of the history, by this process
         self._state_dir = state_dir
         self._on_ready = on_ready
         self._guard = threading.Lock()
@@ -89,17 +89,17 @@ class DeliveryIndex:
         self._stop = threading.Event()
         self._is_complete = False
         self._patient_until = float("-inf")  # monotonic seconds
-        self._is_told = False  # that it is broken
+        self._is_told = False  # that it is broken has been logged
 
     def begin(self) -> None:
-        """Read what the history has gained since the last life, in a thread of its own."""
+        """Read what the history has gained since the last run, in a thread of its own."""
         self._patient_until = time.monotonic() + _PATIENCE_SECONDS
         self._read_aside()
 
     def close(self) -> None:
         self._stop.set()
         if self._reader is not None:
-            self._reader.join(_CLOSE_SECONDS)  # it looks up after each piece
+            self._reader.join(_CLOSE_SECONDS)  # it checks `_stop` after each piece
         if self._guard.acquire(timeout=_CLOSE_SECONDS):  # else its disk hangs, and so would we
             self._close()
             self._guard.release()
@@ -133,7 +133,7 @@ class DeliveryIndex:
         self._ask(query, *astuple(original), delivery.inbox, os.fsencode(delivery.name), delivery.sha256)
 
     def read_new(self) -> None:
-        """Index the lines that the history has just got. To be called before what they tell of leaves the journal."""
+        """Index the lines that the history has just got. To be called before their orders leave the journal."""
         while self._is_complete and self._read_piece():
             pass
         if self._reader is not None and not self._is_complete:
@@ -159,7 +159,7 @@ class DeliveryIndex:
             wait = min(longest, 2 * wait)
 
     def _ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        """Return the rows that answer, and keep what was changed; none where there is no index."""
+        """Run a query, commit, and return its rows; none where there is no index."""
         with self._guard:
             if self._connection is None:
                 return []
@@ -188,10 +188,10 @@ class DeliveryIndex:
             return False
 
     def _fail(self, error: sqlite3.Error) -> None:
-        """Close it, to be made anew if it is damaged."""
+        """Close the index; if it is damaged, remove it, so that it is made anew."""
         self._close()
         reason, patience_seconds = str(error), _BRIEF_SECONDS
-        if not isinstance(error, sqlite3.OperationalError):  # which is a full disk, and the like
+        if not isinstance(error, sqlite3.OperationalError):  # such an error is a full disk and the like
             reason, patience_seconds = "it is damaged, and is made anew", _PATIENCE_SECONDS
             for suffix in ("-wal", "-journal", ""):
                 with contextlib.suppress(FolderFault):  # then opening it says so
@@ -200,7 +200,7 @@ class DeliveryIndex:
         self._tell(f"{path}: {reason}", code, patience_seconds)
 
     def _tell(self, reason: str, code: str, patience_seconds: float) -> None:
-        """Say once that it is broken, until it is whole again; questions wait a while."""
+        """Log once that it is broken, until it works again; new files wait for it, `patience_seconds` at most."""
         self._is_complete = False
         if not self._is_told:
             self._is_told = True
@@ -235,8 +235,8 @@ class DeliveryIndex:
     def _take_piece(self, tables: sqlite3.Connection) -> bool:
         read = dict(tables.execute("SELECT name, bytes_read FROM months"))
         found = ((month.name, month.size) for month in history.files_in(self._state_dir))
-        months = sorted(found, reverse=True)  # what came lately comes back soonest
-        if any(size < read.get(name, 0) for name, size in months):  # not the files that were read
+        months = sorted(found, reverse=True)  # the latest first: what came lately is likeliest to come again
+        if any(size < read.get(name, 0) for name, size in months):  # these are not the files that were read before
             with tables:
                 tables.execute("DELETE FROM deliveries")
                 tables.execute("DELETE FROM months")
@@ -255,7 +255,7 @@ class DeliveryIndex:
 
 
 def _lines_from(begin: int, month: Place) -> list[bytes]:
-    """Return a piece of a month in whole lines; none, when there is only one that is not finished."""
+    """Return the whole lines of a piece of a month; none when its only line is not finished."""
     with open(disk.open_regular(month), "rb") as file, disk.translated(month.path):
         file.seek(begin)
         lines = file.readlines(_PIECE_BYTES)
@@ -263,7 +263,7 @@ def _lines_from(begin: int, month: Place) -> list[bytes]:
 
 
 def _deliveries_in(text: bytes) -> Iterator[tuple[object, ...]]:
-    """Give a row for each delivered file of a line, also when others of its order were not; what is torn has none."""
+    """Give a row for each delivered file of a line, also when others of its order were not; none for a torn line."""
     line = history.read(text)
     if line is None:
         return

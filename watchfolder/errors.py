@@ -10,7 +10,7 @@ from typing import Self
 
 
 class WatchfolderError(Exception):
-    """The root. `reason` is for people; `code` is the word of the service, the storage or the kernel, for support.
+    """The root. `reason` is for people; `code` is that of the service, the storage or the kernel, for support.
 
     `was_repeated`: the same call had been tried before without a clear answer, and may have been heard then.
     """
@@ -28,7 +28,7 @@ class Retry(WatchfolderError):
 
 
 class OrderRetry(Retry):
-    """The trouble of one order: the service answered, or was not even asked. Of the other orders it says little."""
+    """A passing fault of one order: the service answered, or was not even asked. It says little about other orders."""
 
 
 class FolderFault(Retry):
@@ -36,21 +36,21 @@ class FolderFault(Retry):
 
     def __init__(self, reason: str, *, code: str = "", path: str = "") -> None:
         super().__init__(reason, code=code)
-        self.path = path  # what it is about
+        self.path = path  # of the file or folder at fault, where it is known
 
     @property
     def is_closed(self) -> bool:
-        """Do its rights keep us out? They are somebody else's to give."""
+        """Do permissions keep us out? Only its owner or root can change them."""
         return self.code in {"EACCES", "EPERM"}
 
     @property
     def is_kept(self) -> bool:
-        """Do its rights, or a program that uses it, keep it as it is? The latter are a Windows share's words."""
+        """Do permissions, or a program that uses it, keep it from being changed? Windows shares answer the latter."""
         return self.is_closed or self.code in {"EBUSY", "ETXTBSY"}
 
     @property
     def is_held(self) -> bool:
-        """Does another program keep it from being read for a while? The first is a lease, or a share that has gone."""
+        """Does another program keep it from being read for now? EAGAIN is a lease, or a share that has gone."""
         return self.code in {"EAGAIN", "EBUSY", "ETXTBSY"}
 
     @classmethod
@@ -67,7 +67,7 @@ class SlowDown(Retry):
 
 
 class Throttled(SlowDown):
-    """Our own pace: the service was not even asked."""
+    """Our own rate limit: the service was not even asked."""
 
 
 class Scope(StrEnum):
@@ -99,7 +99,7 @@ class OrderMissing(WatchfolderError):
 
 
 class OrderAgain(WatchfolderError):
-    """The service took nothing for an order, and says nothing of its files: order them again, under a new key."""
+    """The service charged nothing for an order and says nothing about its files: order them again, under a new key."""
 
 
 class Reject(WatchfolderError):
@@ -123,7 +123,7 @@ class InstanceLocked(WatchfolderError):
 
 
 class UnknownName(Exception):
-    """The arguments name what is not there, and nothing was done. `lines` says what, and what lies near."""
+    """The arguments name something that is not there; nothing was done. `lines` says what, with near matches."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         super().__init__("\n".join(lines))

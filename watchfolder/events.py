@@ -14,8 +14,8 @@ _log = logging.getLogger("watchfolder")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\\\\]")
 _SHORT_ESCAPES = {"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
-# Each reads a text once, however long and hostile. A query ends at a character that no URL may hold. A path without its
-# host (urllib3 writes its requests so) has one only if it names a value: a file name may hold a question mark.
+# Each runs in linear time, however hostile the text. A query ends at a character that no URL may hold. A path without
+# its host (urllib3 logs its requests so) has a query only if it names a value: a file name may hold a question mark.
 _USER = re.compile(r"://[^\s\"<>/?#]*@")
 _URL = re.compile(r"(://[^\s\"<>?#]*)([?#][^\s\"<>]*)?")
 _QUERY_OF_PATH = re.compile(r"\?[^\s\"<>=/?]+=[^\s\"<>]*")

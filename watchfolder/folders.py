@@ -1,8 +1,8 @@
 """The configured folders: is each one there, the one we know, and ours?
 
 A share that is not mounted looks like an empty folder, so each folder carries `.watchfolder-id`, a token that its first
-successful `run` or `check` wrote and that `<state_dir>/folders.json` remembers, with the mount that it lay on. No token
-or another one: the share is gone, and nothing is written there.
+successful `run` or `check` wrote and that `<state_dir>/folders.json` remembers, with the mount that it lay on. Without
+its token, or with another one, the folder counts as gone, and nothing is written there.
 """
 
 import json
@@ -35,7 +35,7 @@ _FILE = "folders.json"
 class _Known(BaseModel):
     token: str
     mount: str  # where its file system was mounted; "" for the root's
-    inbox: str = ""  # whose it was when it was met
+    inbox: str = ""  # whose it was when it was first seen
 
 
 class _Memory(RootModel[dict[str, _Known]]):
@@ -75,7 +75,7 @@ class Folders:
 
     def require_folder(self, path: str) -> None:
         """Check one folder's token; write it there on first sight. Raises FolderFault."""
-        is_new = path not in self._known  # asked before the look: another inbox may meet it meanwhile
+        is_new = path not in self._known  # before the token is read: another inbox may register it meanwhile
         try:
             found = read_token(path)  # first, and without the lock: a dead share must not hold up the others
         except FolderFault as fault:
@@ -102,12 +102,12 @@ class Folders:
             raise FolderFault.at(path, f"another folder lies in its place ({way_out})", code="OTHER_TOKEN")
 
     def require_known(self, path: str) -> None:
-        """Check one folder as far as it was met before: a reader gives no folder a token. Raises FolderFault."""
+        """Check one folder if it is known: a command that only reads gives no folder a token. Raises FolderFault."""
         if path in self._known:
             self.require_folder(path)
 
     def _missing(self, path: str, fault: FolderFault) -> FolderFault:
-        """Say what makes the folder: one that we know must be accepted then, for a new one is not the same."""
+        """Add how to make the folder; in place of one that we knew, the new one must then be accepted."""
         command = self.commands.as_root(f"mkdir {quoted(path)}")
         way_out = f"mount its share, or run: {command}"
         if path in self._known:
@@ -116,7 +116,7 @@ class Folders:
         return FolderFault(f"{fault.reason}: {way_out}", code=fault.code, path=fault.path)
 
     def accept(self, path: str) -> None:
-        """Take the folder as it now is, on a person's word; no bare mount point. Raises FolderFault."""
+        """Accept the folder as it is now, as a person says; not a mount point without its mount. Raises FolderFault."""
         if point := disk.missing_mount(path):
             raise no_mount(point)
         with self._meeting:
@@ -125,7 +125,7 @@ class Folders:
     def require_room(self, inbox: Inbox, size: int) -> None:
         """Check every folder as `require` does, that we may write everywhere, and that there is room.
 
-        Each destination must take twice an order of `size` bytes, the outbox so for each copy. Raises FolderFault.
+        Each destination must have room for twice `size` bytes, the outbox for `copies` times that. Raises FolderFault.
         """
         self.require(inbox)
         with disk.folders_kept_open():
@@ -140,7 +140,7 @@ class Folders:
         return min(disk.room_in(path).free // times for path, times in _needs_of(inbox)) // 2
 
     def closed(self, path: str, effect: str) -> FolderFault:
-        """Name the folder that is in the way, its rights, and what root types to change them."""
+        """Return a fault that names the folder in the way, its rights, and the command to change them."""
         above = disk.closed_folder(path)
         command = self.commands.as_root(f"chmod o+x {quoted(above)}" if above else disk.command_to_open(path, ""))
         rights = disk.rights_of(Place(*os.path.split(above or path)))
@@ -154,7 +154,7 @@ class Folders:
     def require_no_other(self, inbox: Inbox, instance: Callable[[], str]) -> None:
         """Check, changing nothing, that no other watchfolder than `instance` ("": none yet) works there.
 
-        It is asked after the look: a run that begins meanwhile names itself before it makes its folder.
+        `instance` is called after the look: a run that starts meanwhile names itself before it makes its folder.
         """
         found = _names_in(_work_of(inbox))
         if found and (others := set(found) - {instance()}):
@@ -168,7 +168,7 @@ class Folders:
     def adopt(self, inbox: Inbox) -> int:
         """Take over the orders of a watchfolder whose state directory was lost. Returns how many.
 
-        What it left hidden goes first: while its folder is there, a crash meanwhile begins it again.
+        Its hidden leftovers are removed first: as long as its folder is there, a run after a crash does this again.
         """
         adopted = 0
         for other in self._other_names(inbox):
@@ -186,10 +186,10 @@ class Folders:
         return adopted
 
     def _open_work_folder(self, inbox: Inbox) -> None:
-        """Be the only watchfolder there. Of several that come in the same instant one stays, the others withdraw.
+        """Be the only watchfolder there. Of several that start at the same instant one stays, the others withdraw.
 
-        Each makes its folder, and then looks: so of two at least one sees the other. Alone, it fills its folder, and
-        has won. Beside others it withdraws, but for the first of those that are empty, which waits for them to go.
+        Each makes its folder and then looks, so of two at least one sees the other. One that sees no other writes its
+        owner file and has won. Otherwise it removes its folder; only the first by name, if all are empty, waits there.
         """
         works, mine = _work_of(inbox), self.work(inbox)
         others = self._other_names(inbox)
@@ -226,7 +226,7 @@ class Folders:
         disk.make_folder(os.path.dirname(path), os.path.basename(path))
 
     def _meet(self, path: str) -> None:
-        """Give the folder its token: one, also when two inboxes that share it meet it at once."""
+        """Give a new folder its token: only one, also when two inboxes that share it first see it at once."""
         with self._meeting:
             if path not in self._known:
                 self._remember(path)
@@ -257,7 +257,7 @@ def _needs_of(inbox: Inbox) -> Iterator[tuple[str, int]]:
 
 
 def sweep_folders(inbox: Inbox, owner: str, keep: Collection[str] = ()) -> None:
-    """Remove what earlier lives of `owner` left hidden in the inbox's folders, but for the names in `keep`."""
+    """Remove what earlier processes of `owner` left hidden in the inbox's folders, but for the names in `keep`."""
     for root in filter(None, {inbox.path, inbox.outbox, inbox.quarantine, inbox.originals, _work_of(inbox).root}):
         swept = sum(disk.sweep(root, folder, owner, keep=keep) for folder in ("", disk.HIDDEN))
         if swept:
@@ -265,7 +265,7 @@ def sweep_folders(inbox: Inbox, owner: str, keep: Collection[str] = ()) -> None:
 
 
 def require_room_to_note(state_dir: str) -> None:
-    """Check that the journal can be written: without it nothing may be done. Raises FolderFault."""
+    """Check that there is room for the journal: without it nothing may be done. Raises FolderFault."""
     _require_room(state_dir, _STATE_BYTES)
 
 
@@ -281,7 +281,7 @@ def no_mount(point: str) -> FolderFault:
 
 
 def known_folders(state_dir: str) -> dict[str, str]:
-    """Return every folder that was met, also those that left the configuration, with its inbox. Raises FolderFault."""
+    """Return every folder ever seen, also those that left the configuration, with its inbox. Raises FolderFault."""
     found = state_file.read(Place(state_dir, _FILE), _Memory, "no folder is known")
     return {path: known.inbox for path, known in found.root.items()} if found else {}
 
@@ -297,7 +297,7 @@ def read_token(path: str) -> str | None:
 def write_token(path: str, owner: str) -> str:
     """Give the folder a token, or return the one that another process has just given it.
 
-    `owner` signs the temporary file: the next life sweeps away what this one leaves.
+    `owner` signs the temporary file, so that its next process removes what this one leaves.
     """
     token = str(uuid.uuid4())
     content = f"{token}\n".encode()
@@ -324,7 +324,7 @@ def _is_empty(folder: Place) -> bool:
 
 
 def _work_of(inbox: Inbox) -> Place:
-    """Return the folder of all instances, below a root that people of the share cannot exchange for a link."""
+    """Return the folder of all instances, below a root that nobody on the share can replace by a link."""
     inside = inbox.work.removeprefix(f"{inbox.path}/")
     return Place(inbox.path, inside) if inside != inbox.work else Place(*os.path.split(inbox.work))
 

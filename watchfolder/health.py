@@ -1,7 +1,7 @@
 """Is an inbox open, and do its folders answer? `InboxHealth` says so to all who ask.
 
-A call to a share that is dead never comes back (`disk.timeouts`). So the inbox's own thread says what it hears
-(`at_work`), and the main loop finds out that it has heard nothing for long (`tell_silent`).
+A call to a dead share never returns (`disk.timeouts`). So the inbox's own thread records when a disk last answered it
+(`at_work`), and the main loop finds out that this was long ago (`tell_silent`).
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from watchfolder.errors import FolderFault
 from watchfolder.events import event
 
 _FULL = frozenset({"ENOSPC", "EDQUOT"})
-SILENT_SECONDS = 10.0  # a folder at work that answers no sooner is called silent; a busy disk may take its time
+SILENT_SECONDS = 10.0  # without an answer for so long a folder at work is silent; a busy disk may take its time
 
 
 class InboxHealth:
@@ -27,7 +27,7 @@ class InboxHealth:
         self.is_open = False  # the folders are there, and what a crash left has been dealt with
         self.is_silent = False  # one of its folders does not answer: what asks it may hang for ever
         self.fault: FolderFault | None = None
-        self.needs = 0  # bytes: what the order needs whose lack of room closed the inbox
+        self.needs = 0  # bytes that must fit before it opens again, where a full disk closed it
         self._inbox = inbox.name
         self._folders = [*inbox.folders.values()]
         self._guard = threading.Lock()
@@ -53,7 +53,7 @@ class InboxHealth:
     def report(self, fault: FolderFault, needs: int = 0) -> None:
         """Record that a folder failed: nothing new is taken until all answer again and `needs` bytes fit.
 
-        The log is told once the cause has been looked for: what one step met may be only its consequence.
+        `explain` logs it, once the cause has been looked for: what one step met may be only a consequence.
         """
         with self._guard:
             self.is_open = False
@@ -61,7 +61,7 @@ class InboxHealth:
             self.needs = needs if fault.code in _FULL else 0
 
     def explain(self, cause: FolderFault) -> None:
-        """Record why it is closed. The log has one line when it closes; of another reason meanwhile, a small one."""
+        """Record and log why it is closed: a warning when it closes, at INFO when the reason changes meanwhile."""
         self.fault = cause
         if cause.reason != self._told:
             name, level = ("inbox.waits_on", logging.INFO) if self._told else ("inbox.waits", logging.WARNING)
@@ -69,8 +69,8 @@ class InboxHealth:
             self._told = cause.reason
 
     def open(self) -> None:
-        """Record that the folders are well again; what passed before anybody asked for its cause is told now."""
-        with self._guard:  # before a word is said: what a step reports meanwhile closes the inbox anew
+        """Record that the folders are well again; a fault that passed before `explain` was called is logged now."""
+        with self._guard:  # before any log line: what a step reports meanwhile closes the inbox anew
             passed, self.fault = self.fault, None
             self.is_open = True
             self.needs = 0
@@ -82,7 +82,7 @@ class InboxHealth:
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[float]:
-        """Hear in the block what the disk answers to this thread; give the time (monotonic seconds) when it began."""
+        """Record in the block when a disk answers this thread; give the time (monotonic seconds) when it began."""
         self._heard_at = began = time.monotonic()
         try:
             with disk.tell_answer(self._answered):
@@ -91,12 +91,12 @@ class InboxHealth:
             self._heard_at = None
 
     def silent_seconds(self, now: float) -> float:
-        """Return for how long nothing has answered in the block under way, however long that has been going on."""
+        """Return the seconds since a disk last answered in the block under way; 0 where none is."""
         heard_at = self._heard_at  # the thread may end the block at any moment
         return now - heard_at if heard_at is not None else 0.0
 
     def tell_silent(self, now: float) -> bool:
-        """Say once that a folder does not answer, and once that it does again; return whether that has changed."""
+        """Log once that a folder does not answer, and once that it does again; return whether that has changed."""
         was_silent, self.is_silent = self.is_silent, self.silent_seconds(now) > SILENT_SECONDS
         if self.is_silent and not was_silent:
             event("inbox.silent", logging.WARNING, inbox=self._inbox, seconds=SILENT_SECONDS)
@@ -105,10 +105,10 @@ class InboxHealth:
         return self.is_silent is not was_silent
 
     def has_answered(self) -> bool:
-        """Tell whether the folders have answered what was asked the last time, and ask again; never wait for them.
+        """Return whether the folders have answered the last question; if so, ask the next one. Never waits for them.
 
         One question is under way at a time: a share that is dead for days costs one thread, not one for each look. It
-        bears no folder's name, so it is asked also where another one hangs: since a remount all may answer but that.
+        is asked under the inbox's name: under a folder's, it would not be asked while an earlier call to that hangs.
         """
         has_answered = self._question is not None and self._question.has_answered
         if self._question is None or has_answered:

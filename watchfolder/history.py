@@ -1,8 +1,8 @@
 """The receipts: a line for each order that has come to its end, written and read by one schema.
 
 `<state_dir>/history/YYYY-MM.jsonl` is only ever appended to. What orders under way have delivered already stands in
-their journal entries alone, so a report of deliveries reads these beside the lines, and first: an order moves from the
-journal to the history, and is in one of them at least.
+their journal entries alone, so a report of deliveries reads these as well, and first: an order moves from the journal
+to the history, and so is seen in at least one of them.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ _NOTHING = Why(reason="")
 
 
 class LinePart(BaseModel):
-    """Written are the fields without a default, and those that have another value. Later versions may add fields."""
+    """A field that has its default value is not written. Later versions may add fields."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -74,7 +74,7 @@ class EndedFile(LinePart):
 
 
 class EndedOrder(LinePart):
-    """One order, delivered or quarantined. `at` comes first, so that a line can be passed over before it is read."""
+    """One order, delivered or quarantined. `at` comes first, so that a line can be skipped before it is parsed."""
 
     at: Instant
     outcome: State
@@ -117,7 +117,7 @@ class EndedOrder(LinePart):
 
     @property
     def created(self) -> datetime | None:
-        """When it was, at the service."""
+        """When it was created at the service, by our clock."""
         return self.times.get(State.CREATED)
 
 
@@ -184,13 +184,13 @@ def newest_first(
 ) -> Iterator[EndedOrder]:
     """Give every order that ended, from `since` on, the latest first.
 
-    Lines that a power cut tore, or that are not ours, are passed over and told, each with the file that it stands in.
+    Lines that a power cut tore, or that are not ours, are skipped; `on_broken` gets the path of the file of each.
     """
     floor = since.astimezone(UTC).isoformat()[:19] if since else ""
     for month, line in _lines(state_dir, floor[:7]):
         begin = _BEGIN.match(line)
         if begin and begin[1].decode() < floor:
-            continue  # unread, for there are many
+            continue  # skipped without parsing it, for there are many
         ended = read(line)
         if ended is None:
             on_broken(month.path)
@@ -238,7 +238,7 @@ def _lines_in(month: Place, size: int) -> Iterator[bytes]:
 
 
 def files_in(state_dir: str) -> Iterator[Entry]:
-    """Give the files of the history; an editor's copies and locks beside them are none."""
+    """Give the files of the history, without an editor's copies and locks beside them."""
     with contextlib.suppress(FileNotFoundError):  # nothing has come to its end yet
         for entry in disk.scan(state_dir, FOLDER, recursive=False):
             if entry.is_regular and _MONTH.fullmatch(entry.name.removeprefix(f"{FOLDER}/")):

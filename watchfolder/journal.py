@@ -66,7 +66,7 @@ class Journal:
         if self._lock is None:
             raise InstanceLocked(f"another watchfolder is running with {self.state_dir}")
         try:
-            disk.remove(self._place(FILE), durable=False)  # what an earlier life said last is no longer so
+            disk.remove(self._place(FILE), durable=False)  # the last one of an earlier process is stale
             self.instance = instance_in(self.state_dir) or self._new_instance()
             disk.make_folder(self.state_dir, "journal", 0o700)
             disk.sweep(self.state_dir, "journal")
@@ -115,14 +115,14 @@ class Journal:
             raise
 
     def advance(self, order: Order, state: State, **facts: object) -> Order:
-        """Make `state` and `facts` durable, then true. Failures and deaths are forgotten: the order moves."""
+        """Change the state, and `facts` with it, first on disk; reset failures and deaths. Raises FolderFault."""
         stored = self.get(order.key)
         if stored is None or state not in TRANSITIONS[stored.state]:
             known = "not in the journal" if stored is None else str(stored.state)
             raise ForbiddenTransitionError(f"order {order.key}: {known} → {state} is not in the table")
         now = self.clock.read()
         times = {**order.times, state: now}
-        if STATES[state].is_end:  # first: nobody may see it there and take its line for written
+        if STATES[state].is_end:  # first: nobody may see the end and take its line for written
             self._unrecorded.setdefault(order.key, False)
         after = self.enter(order.having(**{**GOING_ON, **facts}, state=state, times=times))
         self.counters.left(stored.state, self.clock.since(stored.times.get(stored.state, now)))
@@ -133,7 +133,7 @@ class Journal:
         return self._write(order.having(**facts))
 
     def put_off(self, order: Order, seconds: float, **facts: object) -> Order:
-        """Make `facts` durable, and that the order waits for so long."""
+        """Make `facts` durable, and that the order waits for so many seconds from now."""
         return self.note(order, **facts, not_before=self.clock.read().after(seconds))
 
     def forget(self, order: Order) -> None:
@@ -144,9 +144,9 @@ class Journal:
             self._orders.pop(order.key, None)
 
     def record(self, order: Order, enter: Callable[[bool], None] = lambda _perhaps_there: None) -> None:
-        """Append the order's line to the history, once per key and end; `enter` first does the like elsewhere.
+        """Append the order's line to the history, once per key and end; before that, `enter` records it elsewhere.
 
-        It is told whether that was tried before, and its line is perhaps there.
+        `enter` gets True when an earlier try may have recorded it already.
         """
         if not self.needs_record(order):  # the step that follows failed, and this one is repeated
             return
@@ -162,7 +162,7 @@ class Journal:
         return order.key in self._unrecorded
 
     def mark_running(self, order: Order) -> None:
-        """Say that a step is under way. Not synced: it must survive our death, not the machine's."""
+        """Mark that a step is under way. Not synced: the mark must survive our death, not the machine's."""
         disk.make_marker(self._place(f"running/{order.key}"))
 
     def clear_running(self, key: str) -> None:
@@ -173,7 +173,7 @@ class Journal:
         return tuple(order for order in self.orders() if order.state is State.QUARANTINED and order.is_resumable)
 
     def enter(self, order: Order) -> Order:
-        """Make an order durable as it is, such as one rebuilt from its work folder; log its state's one line."""
+        """Make an order durable as it is, such as one rebuilt from its work folder; log the state that it is in."""
         self._write(order)
         event(
             f"order.{order.state}",
@@ -192,7 +192,7 @@ class Journal:
             before = self._orders.get(order.key)
             self._orders[order.key] = order
         for (_, old), (_, new) in zip(before.results if before else (), order.results, strict=False):
-            if new.is_delivered and not old.is_delivered:  # it counts once that is durable: others may take long
+            if new.is_delivered and not old.is_delivered:  # now that it is durable: the others may take long
                 self.counters.delivered(new.size or 0, is_reused=order.reused_from is not None)
         return order
 
@@ -205,8 +205,8 @@ class Journal:
         return instance
 
     def _set_aside(self, place: Place, reason: str) -> None:
-        """Keep one broken file of ours out of the way: never a reason not to start. Its work folder rebuilds it."""
-        aside = Place(self.state_dir, f"journal/broken/{place.base}.{uuid.uuid4()}")  # a date could be there already
+        """Move a broken entry out of the way: it must not keep us from starting. Its work folder rebuilds it."""
+        aside = Place(self.state_dir, f"journal/broken/{place.base}.{uuid.uuid4()}")  # unique, as a date might not be
         disk.move(place, aside, owner="state", private=True)
         event("journal.entry_broken", logging.ERROR, file=place.path, moved_to=aside.path, reason=reason)
 
@@ -239,8 +239,8 @@ def read_orders(
 ) -> Iterator[Order]:
     """Read every entry, in the order of their claims; needs no lock, so `status` can read beside the daemon.
 
-    Waits are by the clocks as they go now. An entry that is empty, zeros or half is told to `on_broken`. Raises
-    ConfigError for entries of a newer version.
+    Waits are converted to the clocks of now (`Clock.kept`). An entry that is empty, zeros or half is passed to
+    `on_broken`. Raises ConfigError for entries of a newer version.
     """
     clock, names = clock or Clock(), list[str]()
     with suppress(FileNotFoundError):
@@ -267,9 +267,9 @@ def _read_entry(place: Place, on_broken: Callable[[Place, str], None]) -> Order 
 
 
 def refuse_other_mode(orders: Iterable[Order], config: Config) -> None:
-    """Hold a journal to one kind of key: an order of a test key cannot be finished with a live one.
+    """Refuse a journal with open orders of the other kind of key: only their own kind, live or test, can finish them.
 
-    One that is parked has been finished, as far as it goes; its bytes are taken up again by their own kind of key only.
+    A parked order does not count: it is finished, and its bytes take it up again only with its own kind of key.
     Raises ConfigError.
     """
     others = [order for order in orders if order.is_open and order.mode != config.api.mode]
@@ -282,6 +282,6 @@ def refuse_other_mode(orders: Iterable[Order], config: Config) -> None:
 
 
 def results_end(parked: Order) -> datetime:
-    """Return until when the results of a parked order can be fetched, probably: nothing is decided by it."""
+    """Return until when the results of a parked order can probably be fetched: for people, nothing is decided by it."""
     known_since = parked.times.get(State.COMPLETED, parked.times[State.QUARANTINED])
     return parked.expires_at or known_since.at + _DEFAULT_RETENTION

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 NOTES: Final = ("*.ai.json", "*.watermark.json", "*.done.csv", "verdicts.csv", "watermarks.csv", "*.xmp")
-"""What is told of pictures beside them, by us among others: left alone, so that an outbox can be the next inbox."""
+"""Files about the pictures beside them, by us among others: left alone, so that an outbox can be the next inbox."""
 BUILT_IN_FILES: Final = (
     "~syncthing~*",
     "*.part",
@@ -50,7 +50,7 @@ BUILT_IN_FOLDERS: Final = (
     "Temporary Items",
     "_UNPACK_*",
 )
-HIDDEN: Final = ".*"  # not to be lifted: our own work folder hides behind it
+HIDDEN: Final = ".*"  # cannot be lifted: our own work folder has such a name
 
 _EXTENSION = re.compile(r"(?s)(.*[^/])(\.[A-Za-z0-9]{1,16})")
 _UNTOLD = re.compile(r"[^A-Za-z0-9.-]+")  # a run of these becomes one "_"
@@ -61,7 +61,7 @@ _JOINERS = {"\u200d", "\ufe0e", "\ufe0f"}
 
 
 class Ignored:
-    """The names that are no pictures of anybody's. `extra` adds patterns; '!pattern' lifts a built-in one.
+    """Which names to leave alone: the built-in patterns and `extra`, in which '!pattern' lifts a built-in one.
 
     Case does not count: the same share is used from Windows. Raises ValueError for a pattern that can do nothing.
     """
@@ -73,7 +73,7 @@ class Ignored:
             raise ValueError("each pattern must match a single name: not empty, without /")
         if unknown := lifted.difference(map(_key, (*BUILT_IN_FILES, *BUILT_IN_FOLDERS))):
             raise ValueError(f"'!{min(unknown)}' lifts nothing: there is no such built-in pattern")
-        # What says to leave a file, or a folder and all in it, of this name alone: the pattern, if there is one.
+        # Each returns the pattern by which a file, or a folder with all in it, of this name is left alone; else None.
         self.file = _find_in(BUILT_IN_FILES, lifted, added)
         self.folder = _find_in(BUILT_IN_FOLDERS, lifted, added)
 
@@ -92,24 +92,24 @@ def _find_in(built_in: Sequence[str], lifted: Collection[str], added: Sequence[s
 
 
 def _key(text: str) -> str:
-    """Return what two names have in common that count as the same."""
+    """Return a form that is equal for names that count as the same."""
     return unicodedata.normalize("NFC", text).lower()  # macOS sends NFD
 
 
 def split(name: str) -> tuple[str, str]:
-    """Return stem and extension; " No" in "Dr. No" is none, and neither is a name that begins with its only dot."""
+    """Return stem and extension, "" where there is none, as in "Dr. No" and ".hidden"."""
     found = _EXTENSION.fullmatch(name)
     return (found[1], found[2]) if found else (name, "")
 
 
 def sent_name(name: str, extension: str) -> str:
-    """Return what the service is told in place of `name`: plain ASCII, its end kept (a test key reads "_fail")."""
+    """Return the name that the service gets for `name`: plain ASCII, its end kept (a test key acts on "_fail")."""
     stem = _told(split(name.rpartition("/")[2])[0])
     return f"{(stem if stem.strip('_') else 'picture')}.{extension.lstrip('.')}"
 
 
 def told_apart(told: Iterable[str]) -> list[str]:
-    """Number what the service is told of one order's files, so that no two have one stem, whatever their case."""
+    """Number the names that the service gets for one order, so that no two have the same stem, whatever their case."""
     taken: set[str] = set()
     apart = []
     for stem, extension in map(split, told):
@@ -131,7 +131,7 @@ def _told(stem: str) -> str:
 
 
 def as_portable(path: str) -> str:
-    """Return a form of `path` that more file systems can hold; from that, one in plain ASCII; at last `path` itself."""
+    """Return a form of `path` that more file systems can hold; if it is one already, one in ASCII; at last itself."""
     parts = path.split("/")
     portable = "/".join(map(_portable, parts))
     ends = [split(part) for part in parts]

@@ -73,16 +73,16 @@ class Traits:
     """What is so of every order in a state. `STATES` is the only place that says it."""
 
     needs_service: bool = False  # its step makes requests for the order
-    buys: bool = False  # among them the one that creates or starts it: refused while there are no credits
-    is_at_service: bool = False  # the service has the order, and has not said its end: a push may, before any answer
+    buys: bool = False  # one of these creates or starts it, and is refused while there are no credits
+    is_at_service: bool = False  # the service has the order, and has not said that it ended, which a push may do first
     holds_slot: bool = True  # of `orders_in_flight`, unless it waits
-    is_unread: bool = False  # its uploads will tell what its bytes are
+    is_unread: bool = False  # the hashes of its files are not known before they are uploaded
     leads_home: bool = False  # a result is still to come
     brings_home: bool = False  # its step delivers, and gives back an original that has changed since it was sent
     waits_for_others: bool = False  # its step may find that another order has to go on first
     may_lie_in_inbox: bool = False  # its files lie there still, or again
     gives_back: bool = False  # its step returns files to the inbox, and says nothing of the service
-    is_end: bool = False  # a line of the history tells of it
+    is_end: bool = False  # it gets a line in the history
 
 
 STATES: Mapping[State, Traits] = {
@@ -120,7 +120,7 @@ def _within_folder(value: str) -> str:
 
 
 def key_of_one(many: str, index: int) -> str:
-    """Return the key of one picture of an order of many that is parked by itself: the same each time."""
+    """Return the key of one picture, parked by itself, of an order of many: derived, so that it is always the same."""
     digest = hashlib.sha256(f"{many}/{index}".encode()).digest()
     return str(uuid.UUID(bytes=digest[:16], version=4))
 
@@ -135,7 +135,7 @@ RelativeName = Annotated[
 
 Key = Annotated[str, Field(pattern=_UUID4)]
 LostSeconds = Annotated[float, Field(ge=0, le=1e9)]
-"""Thirty years at most: far more than any configuration lets an order fail, and few enough to reckon with."""
+"""Thirty years at most: far more than any configuration lets an order fail, and small enough to calculate with."""
 
 _SCHEMA = 1
 KeyMode = Literal["live", "test"]
@@ -159,7 +159,7 @@ Fact = str | float | bool | None
 
 
 class Finding(Record):
-    """What the service says of a picture, where it makes none: a verdict, one of few words, and what else it tells."""
+    """What the service says of a picture, where it makes none: a verdict, one of a few words, and further facts."""
 
     verdict: Annotated[str, Field(pattern=r"^[a-z_]{1,64}$")]
     facts: dict[str, Fact] = {}
@@ -172,14 +172,14 @@ class Result(Record):
 
     recipient: RelativeName | None = None  # whose copy it is
     folder: RelativeName | None = None  # below the outbox: the recipient's own, where all have one
-    text: str = ""  # the watermark in it; with the file's id it tells the result among the order's
+    text: str = ""  # the watermark in it; with the file's id it identifies the result in the order
     result_id: str | None = None  # the service's name for it, where it tells
     part: RelativeName | None = None  # below the outbox: the verified download, waiting for its name
     delivery: RelativeName | None = None  # below the outbox: the final name, journalled before the link
     sha256: str | None = None
     size: int | None = None
     delivered_at: Instant | None = None  # when it got its name in the outbox
-    was_told: bool = False  # a line of the history tells of it: its file was parked in between
+    was_told: bool = False  # it is in the history already: its file was parked after this delivery
 
     @property
     def is_delivered(self) -> bool:
@@ -187,7 +187,7 @@ class Result(Record):
 
     @property
     def is_to_be_told(self) -> bool:
-        """Is it delivered, and to be told at its order's end?"""
+        """Is it delivered, and not yet in the history, which gets it at its order's end?"""
         return self.is_delivered and not self.was_told
 
     @property
@@ -197,7 +197,7 @@ class Result(Record):
 
 
 class EnclosureKind(StrEnum):
-    """What can lie beside a picture, besides what is said of it."""
+    """What can lie beside a picture, in addition to its sidecar."""
 
     KEYWORDS = "keywords"
     HEATMAP = "heatmap"
@@ -205,12 +205,12 @@ class EnclosureKind(StrEnum):
 
 
 class Enclosure(Record):
-    """One of them that is still to come. Its name is journalled, with what it holds, before the link."""
+    """An enclosure that is still to come. Its name, size and hash are journalled before the link."""
 
     kind: EnclosureKind
     locale: str = ""  # of a report
-    asked_at: Moment | None = None  # since then the service makes the report, or has made it
-    attempts: int = 0  # of the service at it, so far
+    asked_at: Moment | None = None  # when the service was asked to make the report
+    attempts: int = 0  # how often the service has tried to make it
     name: RelativeName | None = None  # below the outbox
     size: int | None = None
     sha256: str | None = None
@@ -284,7 +284,7 @@ class Why(Record):
     advice: str = ""
     code: str = ""
     said: str = ""  # the service's own sentence, for support
-    retry_helps: bool = True  # no: the same bytes would come back for the same reason
+    retry_helps: bool = True  # False: the same bytes would fail for the same reason
 
 
 GOING_ON: Mapping[str, object] = {
@@ -298,7 +298,7 @@ GOING_ON: Mapping[str, object] = {
     "is_overdue": False,
     "missing_since": None,
 }
-"""What is so of an order that moves on: failures, deaths and delays are forgotten."""
+"""The facts that are reset when an order moves on: failures, deaths and delays."""
 
 
 class Order(Record):
@@ -317,7 +317,7 @@ class Order(Record):
     times: dict[State, Moment] = {}  # when each state was last reached, the first one first
     order_id: str | None = None
     fingerprint: str = ""  # of the API key by which the service last knew the order, or with which it was begun
-    refused_by: str = ""  # of the one by which it does not: the order waits for another
+    refused_by: str = ""  # of the API key by which the service does not know it: the order waits for another key
     work: str = ""  # the work folder of its inbox that its folder is in; "": the one that is configured
     work_folder_of: Key | None = None  # the superseded order whose work folder holds the files
     of_many: Key | None = None  # the order of many, at the service, of which this is one picture, parked by itself
@@ -328,24 +328,24 @@ class Order(Record):
     doubted_seconds: LostSeconds | None = None  # lost so far while every order failed: perhaps no fault of its own
     failed_alone: int = 0  # how often its one picture failed with no other one beside it
     last_success: Key | None = None  # the order that had succeeded last when its pictures first failed
-    reordered: int = 0  # how often its files were ordered again since the service failed them by what may pass
+    reordered: int = 0  # how often its files were ordered again after failures at the service that may pass
     children: tuple["Order", ...] = ()  # of a superseded order
-    was_rebuilt: bool = False  # the entry was lost, and the order has not been looked for by name in vain
+    was_rebuilt: bool = False  # the entry was lost, and made again from the work folder: the service may have the order
     charged: bool = False  # it may have cost money, whatever state it goes back to
     redos: int = 0
     deaths: int = 0  # of the process, in a row, while a step of this order was under way
     failures: int = 0  # in a row; sets the backoff
     failing_seconds: LostSeconds = 0.0  # time lost to failures while service and folders were otherwise usable
     failed_at: Moment | None = None
-    not_before: Moment | None = None  # since it failed or was held where it is; that may have come
+    not_before: Moment | None = None  # when its step may be tried again; may lie in the past
     last_error: str = ""  # the last failure's reason
     is_delayed: bool = False  # the service could not finish it by itself: people there see to it
-    is_overdue: bool = False  # the service takes very long over it, as was told
+    is_overdue: bool = False  # the service takes very long over it, and that was reported
     missing_since: Moment | None = None  # the service said once that it does not know the order
-    expires_at: Instant | None = None  # until when the service says that it keeps the results; told, never acted on
+    expires_at: Instant | None = None  # until when the service says that it keeps the results; shown, never acted on
     enclosures: tuple[Enclosure, ...] = ()  # that are still to come; the history tells of the order already
     why: Why | None = None
-    was_recorded: bool = False  # a line of the history tells of its quarantine
+    was_recorded: bool = False  # its quarantine is in the history
     is_resumable: bool = False  # quarantined, yet alive and not failed at the service: the same bytes take it up again
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
@@ -357,7 +357,7 @@ class Order(Record):
 
     @property
     def name(self) -> str:
-        """Under which the order can be found in the service's list."""
+        """The name by which the order can be found in the service's list."""
         return f"wf-{self.of_many or self.key}"
 
     @property
@@ -366,7 +366,7 @@ class Order(Record):
 
     @property
     def needs_service(self) -> bool:
-        """Does its step make requests? Not where the service has said all that it is to say."""
+        """Does its step make requests? Not any more once every picture has its finding."""
         return self.traits.needs_service and not all(file.finding is not None for file in self.pictures)
 
     @property
@@ -376,7 +376,7 @@ class Order(Record):
 
     @property
     def may_be_given_back(self) -> bool:
-        """Can it have cost nothing? Then it may be released, parted, split or begun anew: nothing is paid twice."""
+        """Is it certain to have cost nothing? Only then may it be released, parted, split or begun anew."""
         return not self.charged and not self.may_be_there
 
     @property
@@ -399,14 +399,14 @@ class Order(Record):
 
     @property
     def is_open(self) -> bool:
-        """Work remains: neither at its end nor parked in quarantine. One of many leaves the journal, or parts first."""
+        """Does work remain? Not at its end, nor when parked; but one of many has still to be parted or to leave."""
         if self.state is State.RECORDED:
             return False
         return self.state is not State.QUARANTINED or self.is_of_many
 
     @property
     def told(self) -> OrderFile | None:
-        """The delivered picture of which the service says something."""
+        """The first delivered picture with a finding."""
         return next((file for file in self.files if file.finding is not None and file.is_delivered), None)
 
     @property
@@ -457,7 +457,7 @@ class Order(Record):
 
 
 def files_without_inbox(orders: Iterable[Order], inboxes: Collection[str]) -> dict[str, int]:
-    """Count, by its name, the files that wait, or what is to come beside them, since an inbox was configured."""
+    """Count, by inbox, the files of unfinished orders whose inbox has left the configuration, for which they wait."""
     files = Counter[str]()
     for order in orders:
         if order.inbox not in inboxes and (order.is_open or order.enclosures):

@@ -1,4 +1,4 @@
-"""What the service pushes: is a delivery its own word, and of which order does it tell?
+"""What the service pushes: is a delivery genuine, and which order is it about?
 
 A push is a hint to poll an order, never a fact about it. The listener hands deliveries in, the pipeline takes the
 hints out; neither waits for the other, and nothing here touches a disk or a network.
@@ -40,7 +40,7 @@ def signature(secret: str, body: bytes) -> str:
 
 
 class Pushes:
-    """Between the listener's threads and the pipeline's one. Counts are since the start."""
+    """The queue between the listener's threads and the pipeline's one. Counts are since the start."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -50,11 +50,11 @@ class Pushes:
         self._wake: Callable[[], None] = lambda: None
 
     def wake_with(self, wake: Callable[[], None]) -> None:
-        """Call this when there is a hint to take."""
+        """Have `wake` called whenever there is a hint to take."""
         self._wake = wake
 
     def receive(self, body: bytes, signed: str, secret: str) -> PushResult | None:
-        """Judge a delivery; None: its order's id waits for the pipeline, which will say what became of it."""
+        """Judge a delivery. None: its order's id waits for the pipeline, which will count the result."""
         result, event_id, order_id = _judge(body, signed, secret)
         with self._guard:
             if event_id in self._seen:
@@ -90,7 +90,7 @@ class Pushes:
 def _judge(body: bytes, signed: str, secret: str) -> tuple[PushResult | None, str, str]:
     """Return what is wrong with a delivery, and the ids of its event and its order.
 
-    Read tolerantly: an id may be a number. When it was is nobody's business: a late word is a hint as well.
+    Read tolerantly: an id may be a number. Its time is not checked: a late push is a hint as well.
     """
     if not secret:
         return PushResult.NOT_REGISTERED, "", ""

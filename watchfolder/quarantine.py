@@ -95,7 +95,7 @@ def note_of(picture: Picture) -> Note:
 
 
 def by_reason(pictures: Iterable[Picture], state_dir: str) -> list[QuarantineGroup]:
-    """Bring together what lies there for one reason; of very many the latest ones' notes are read."""
+    """Group pictures by inbox and reason; of very many, only the notes of the latest are read."""
     groups: dict[tuple[str, str, str], QuarantineGroup] = {}
     for number, picture in enumerate(pictures):
         note = note_of(picture) if number < _MOST_NOTES else Note(f"older than the latest {_MOST_NOTES}")
@@ -106,7 +106,7 @@ def by_reason(pictures: Iterable[Picture], state_dir: str) -> list[QuarantineGro
 
 
 def inbox_of(picture: Picture, state_dir: str) -> Inbox | None:
-    """Return where the picture came from; where several inboxes share the folder, the history knows."""
+    """Return where the picture came from, by the history where several inboxes share the folder; None: not known."""
     if len(picture.inboxes) == 1:
         return picture.inboxes[0]
     key = note_of(picture).order

@@ -1,8 +1,8 @@
 """The quota: how many files may be taken before a person is asked; and what an inbox may take now, its `Allowance`.
 
 Pictures cost credits, and an archive that was copied into an inbox by mistake should cost none. A file counts as often
-as copies are made of it. What is held, let through and taken today lies in `<state_dir>/quota.json`; a person lets go
-by a file `<state_dir>/release/<inbox>`, which lasts until the daemon, now or after its next start, has obeyed it.
+as copies are made of it. What is held, let through and taken today lies in `<state_dir>/quota.json`. A person releases
+an inbox by a file `<state_dir>/release/<inbox>`, which the daemon follows and removes, if need be at its next start.
 """
 
 import logging
@@ -30,22 +30,22 @@ FILE = "quota.json"
 _NO_LIMIT = 1 << 30  # files
 _NO_BUDGET = BudgetSection()
 _STEPS = 100  # a window is counted in as many steps
-_COUNTED = 100  # orders: a claim begins a few at once, and a list one
-_RESERVED_SECONDS = 60.0  # for a claim that a share holds up
+_COUNTED = 100  # orders, the latest: a claim that may be repeated begins a few at once, and a list one
+_RESERVED_SECONDS = 60.0  # how long files are kept for a claim that a share holds up
 _DAY_SECONDS = 24 * 3600.0
-_LONGEST_DAY_SECONDS = 25 * 3600.0  # that on which summer ends
+_LONGEST_DAY_SECONDS = 25 * 3600.0  # the one on which summer time ends
 
 
 class QuotaState(BaseModel):
-    """What lasts. Names are those of inboxes; `taken` and `lifted` are of `day`."""
+    """What is kept in the file. Names are those of inboxes; `taken` and `lifted` are of `day`."""
 
     model_config = ConfigDict(extra="ignore")
 
     day: date
-    began: Moment  # it, as far as it was seen
+    began: Moment  # when the counting of `day` began
     taken: dict[str, int] = {}  # files, each copy of one, today
     counted: list[str] = []  # the keys of the orders that took them, the last ones: a claim may be repeated
-    lifted: list[str] = []  # which may take more than that today
+    lifted: list[str] = []  # which a person lets take more than today's budget
     held: dict[str, str] = {}  # since too many files came at once: "812 new files in 2 minutes"
     released: list[str] = []  # what a person let through has not all been taken yet
 
@@ -74,7 +74,7 @@ class Arrivals:
         self._last = now
 
     def within(self, seconds: float, now: float) -> int:
-        """Return how many copies are to be made of what came."""
+        """Return how many copies are to be made of what came in the last `seconds`."""
         return self._copies * sum(files for since, files in self._came if since > now - seconds)
 
     def sweep(self, now: float) -> None:
@@ -104,14 +104,14 @@ class DryRun(NamedTuple):
 class Allowance:
     """What an inbox may take now: so many orders, and in the next one so many files and bytes.
 
-    No files, and orders all the same: what the service can do is being found out, and the inbox will be woken.
+    Orders, but no files: the service is being asked what it can do, and the inbox is woken when it has answered.
     """
 
     orders: int = 0
     files: int = 0
     bytes: int = 0
     reason: str | None = None  # why a person has to let it go on
-    paid_bytes: Mapping[int, Collection[str]] | None = None  # by their number the hashes of what alone may be taken
+    paid_bytes: Mapping[int, Collection[str]] | None = None  # size → hashes of the only files that may be taken
 
     @property
     def is_held(self) -> bool:
@@ -175,7 +175,7 @@ class Quota:
             return None
 
     def dry_run(self, new: Mapping[str, int], wanted: Mapping[str, int]) -> dict[str, DryRun]:
-        """Return for each inbox what would become of so many wanted files, if so many came into each now."""
+        """Return for each inbox what would become of its `wanted` files, if so many `new` ones came into each now."""
         gone: dict[str, int] = {}  # copies
         told = {}
         for inbox, files in wanted.items():
@@ -197,15 +197,15 @@ class Quota:
     def meet(self, inbox: str, new: int, has_waiting: Callable[[], bool], found: int = 0) -> str | None:
         """Record that `new` files were seen; return why none of those that wait may be taken, if so.
 
-        What waits when a life begins counts as new, unless a person had let it through; so do `found` that were there
-        then, and show only now. Raises FolderFault.
+        What waits at the start counts as new, unless a person had let it through; so do the `found`, which were there
+        at the start and are seen only now. Raises FolderFault.
         """
         with self._guard:
             self._begin_day()
             self._reserved.pop(inbox, None)
             self._count(inbox, new, found)
             if (inbox in self._memory.held or inbox in self._memory.released) and not has_waiting():
-                self._let_go(inbox)  # it has been taken away, or taken
+                self._let_go(inbox)  # its files have been removed, or taken
             now = self._clock.awake()
             is_flooded = self._is_over_limit(inbox, lambda name, seconds: self._arrivals[name].within(seconds, now))
             if is_flooded and has_waiting():
@@ -218,7 +218,7 @@ class Quota:
             return reason if has_waiting() else None
 
     def _count(self, inbox: str, new: int, found: int) -> None:
-        """Count what came. What was there when this life began is not new where a person has let it through."""
+        """Count what came. What was there at the start is not new where a person has let it through."""
         arrivals, now = self._arrivals[inbox], self._clock.awake()
         if inbox not in self._memory.held:
             arrivals.sweep(now)
@@ -231,7 +231,7 @@ class Quota:
     def reserve(self, inbox: str, most: int, asker: str) -> int:
         """Return how many of `most` the inbox, or a list in it, may take now.
 
-        Until the one that asks has taken them, or asks again, they are nobody else's.
+        They are reserved for `asker` until it has taken them or asks again, or a minute has passed.
         """
         with self._guard:
             self._begin_day()
@@ -245,7 +245,7 @@ class Quota:
             return files
 
     def left(self, inbox: str, gone: Mapping[str, int] = MappingProxyType({})) -> int:
-        """Return how many more files it may take today while so many copies of each inbox are as good as gone."""
+        """Return how many more files it may take today, if the copies `gone` from each inbox count as taken."""
         with self._guard:
             self._begin_day()
             if inbox in self._memory.lifted:
@@ -257,7 +257,7 @@ class Quota:
             return max(0, left // self._copies[inbox])
 
     def take(self, inbox: str, files: int, key: str, asker: str) -> None:
-        """Record that the order of this key took so many, once however often that is said. Raises FolderFault."""
+        """Record that the order of this key took so many; a repeated call counts nothing. Raises FolderFault."""
         with self._guard:
             self._begin_day()
             self._reserved.pop(asker, None)
@@ -279,7 +279,7 @@ class Quota:
         return sum(came(name, whole.seconds) for name in self._own) > whole.files
 
     def _hold(self, inbox: str) -> None:
-        """Hold it from now on, also while that cannot be written: until then what came may no longer be new."""
+        """Hold it from now on, even if that cannot be written: when it can, the files may no longer count as new."""
         words = str(self._arrivals[inbox])
         held = self._memory.held
         if inbox not in held:
@@ -290,7 +290,7 @@ class Quota:
             self._is_written = False
 
     def _let_go(self, inbox: str, *, waits: bool = False) -> None:
-        """Hold nothing there any more; what a person lets through counts as released as long as any of it `waits`."""
+        """Lift the hold; what a person lets through counts as released as long as any of it `waits`."""
         self._arrivals[inbox].forget()
         held = {name: words for name, words in self._memory.held.items() if name != inbox}
         others = [name for name in self._memory.released if name != inbox]
@@ -300,9 +300,9 @@ class Quota:
         return disk.stat_of(_word(self._state_dir, inbox)) is not None
 
     def _follow_word(self, inbox: str) -> None:
-        """Release what a person said shall go, durably before the file that carries the word goes.
+        """Release what a person said shall go, durably before the file that says so is removed.
 
-        It goes also when nothing is held any more: it must not let through what comes later.
+        It is removed also when nothing is held any more: it must not let through what comes later.
         """
         if self.why(inbox) is not None:
             if inbox in self._memory.held:
@@ -313,9 +313,9 @@ class Quota:
         disk.remove(_word(self._state_dir, inbox))
 
     def _begin_day(self) -> None:
-        """Count anew when the date is a later one, and that can be so; at the latest when a day has passed.
+        """Count anew when the date is a later one, if so much time can have passed; at the latest after 25 hours.
 
-        A clock that is set forward and back again lets no more be taken, and holds nothing until a date that is far.
+        So a wall clock that is set forward and back grants no second budget, nor ends the counting until a far date.
         """
         today, memory = self._clock.today(), self._memory
         days, passed = (today - memory.day).days, self._clock.since(memory.began)

@@ -25,7 +25,7 @@ class Moved:
 
 
 def find(config: Config, wanted: Sequence[str]) -> list[Picture]:
-    """Return the pictures of these names, or folders of them.
+    """Return the pictures that `wanted` names: each by its name, its note's, or that of a folder that it is in.
 
     Raises UnknownName; FolderFault when a name may lie in a folder that failed.
     """
@@ -77,7 +77,7 @@ def _move_back(picture: Picture, inbox: Inbox) -> Moved:
     for base in names_for(picture.place.base, disk.name_limit(inbox.path)):
         target = Place(inbox.path, picture.place.name).beside(base)
         try:
-            disk.move(picture.place, target, owner=_OWNER)  # tried, for it finishes what was interrupted
+            disk.move(picture.place, target, owner=_OWNER)  # also onto a taken name: that completes an interrupted move
         except FileExistsError:
             continue
         if picture.why is not None:
@@ -87,7 +87,7 @@ def _move_back(picture: Picture, inbox: Inbox) -> Moved:
 
 
 def _is_named(picture: Picture, name: str, real: Mapping[str, str]) -> bool:
-    """Is it this file, in this folder, or the one that this note is about? A name below quarantine, or a path."""
+    """Does `name`, below quarantine or a whole path, mean this picture, its note, or a folder that it is in?"""
     whole = os.path.abspath(name)
     resolved = os.path.join(real[os.path.dirname(whole)], os.path.basename(whole))
     place = picture.place

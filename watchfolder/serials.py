@@ -1,6 +1,6 @@
 """Numbers that are never given twice: each is of a series, and what is taken is durable before anybody sees it.
 
-`<state_dir>/serials.json` holds for each inbox its series, five characters by chance, and how far it has come. A gap is
+`<state_dir>/serials.json` holds for each inbox its series, five random characters, and the last number taken. A gap is
 a number that was taken and not used. Where the file is lost, cannot be read, or is older than what was given out,
 another series begins: what came before is not known.
 """
@@ -18,7 +18,7 @@ from watchfolder.disk import Place
 from watchfolder.events import event
 
 FILE = "serials.json"
-_CHARACTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # none is taken for another one
+_CHARACTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # none looks like another one
 _LENGTH = 5  # of a series: one of 33 millions
 _ANOTHER = "the serials of watermarks go on in another series"
 
@@ -29,7 +29,7 @@ class _Taken(BaseModel):
 
 
 class _Memory(RootModel[dict[str, _Taken]]):
-    """By inbox: what one has given out is told by its own table alone."""
+    """By inbox, each with its own series: its own table (watermarks.csv) alone shows what it has given out."""
 
 
 class Serials:
@@ -40,7 +40,7 @@ class Serials:
         self._guard = threading.Lock()
 
     def check(self, inbox: str, texts: Iterable[str]) -> None:
-        """Begin another series if a number in these texts was never taken: the count is an older one that was put back.
+        """Begin another series if a number in these texts was never taken: then the file is an older one, put back.
 
         Raises FolderFault.
         """
@@ -63,7 +63,7 @@ class Serials:
             event("serials.unread", logging.WARNING, inbox=inbox, reason=reason, effect=_ANOTHER)
 
     def take(self, inbox: str, count: int) -> list[str]:
-        """Return so many, in their order. Raises FolderFault."""
+        """Return so many new serials, in their order. Raises FolderFault."""
         with self._guard:
             known = self._read()
             taken = known.get(inbox) or _another()

@@ -7,10 +7,10 @@ from pydantic import BaseModel, ConfigDict, field_serializer
 from watchfolder.clock import Instant
 
 FILE = "status.json"
-NO_V3 = "NO_V3"  # a fault's code: it is the service that lacks what the inbox needs
+NO_V3 = "NO_V3"  # a fault's code: the service lacks the v3 reads that the inbox needs
 _LOW_BYTES = 10 * 1024**3  # what an order of a hundred pictures of 50 MiB needs: twice its size
-_LOW_SHARE = 0.05  # of a small disk, where that would be always
-_ROOM_AGAIN = 1.5  # times that: what is written and moved away meanwhile changes no verdict
+_LOW_SHARE = 0.05  # of a small disk, on which less than that is always free
+_ROOM_AGAIN = 1.5  # times that limit, so that small changes do not toggle the verdict
 
 
 class Part(BaseModel):
@@ -40,7 +40,7 @@ class InboxSnapshot(Part):
     staying: int = 0
     raw: int = 0  # of those that stay: camera RAW files, left beside the pictures
     out_of_reach: int = 0  # of those that stay: pictures, as far as we can tell, that cannot be taken
-    single: int = 0  # of those that wait: what belongs to them, a picture or its original, is not there
+    single: int = 0  # of those that wait: for their partner, a picture or its original
     closed: tuple[OutOfReach, ...] = ()  # where these are: a few folders, those with the most of them
     oldest_waiting_since: Instant | None = None
     remarks: dict[str, str] = {}  # files (escaped names) that a person should see to, with the reason
@@ -83,7 +83,7 @@ class Disk(Part):
 
     @property
     def told_bytes(self) -> int:
-        """Return how much is free in two figures (9.7 GB), for the rest always moves."""
+        """Return the free bytes, rounded to two figures (9.7 GB): the others change all the time."""
         return int(float(f"{self.free_bytes:.2g}"))
 
     @property
@@ -139,7 +139,7 @@ class Snapshot(Part):
     disks: dict[str, Disk] = {}  # folder → its own; in the file are those alone that are nearly full
 
     def is_same_as(self, other: "Snapshot | None") -> bool:
-        """Compare what the file says of it, but for what always moves."""
+        """Compare what the file holds, but for what changes all the time: `at`, and the room on disks."""
         if other is None or self.low_disks != other.low_disks:
             return False
         return self.model_copy(update={"at": other.at, "disks": other.disks}) == other
@@ -150,7 +150,7 @@ class Snapshot(Part):
 
     @property
     def low_disks(self) -> dict[str, int]:
-        """Return how much is told to be free on those that are nearly full."""
+        """Return the rounded free bytes of each folder whose disk is nearly full."""
         return {folder: disk.told_bytes for folder, disk in self.disks.items() if disk.is_low}
 
     @field_serializer("disks")

@@ -22,5 +22,5 @@ def row(values: Sequence[str | float | None]) -> str:
 
 
 def text_of(cell: str) -> str:
-    """Return the text of which `row` has made a cell."""
+    """Return the text from which `row` made this cell."""
     return _GUARDED.sub("", cell)

@@ -15,9 +15,9 @@ Content = TypeVar("Content", bound=BaseModel)
 
 
 def read(place: Place, model: type[Content], effect: str) -> Content | None:
-    """Return what the file holds; None where there is none, or none that can be understood: that is logged.
+    """Return what the file holds; None if there is no file, or if it cannot be understood, which is logged.
 
-    `effect` says what follows from that. Raises FolderFault.
+    `effect`, for the log, says what follows from that. Raises FolderFault.
     """
     try:
         return model.model_validate_json(disk.read_bytes(place, _LIMIT))

@@ -1,4 +1,4 @@
-"""Calls a function at a time to come: one thread for all, for a timer of its own would cost each call a thread."""
+"""Call functions after a delay, all from one thread: threading.Timer would start a thread for each."""
 
 import sched
 import threading
@@ -8,14 +8,14 @@ from contextlib import suppress
 
 
 class Timer:
-    """One thing to do after so many seconds, unless it is called off. `action` is quick and raises nothing."""
+    """Runs `action`, which is quick and raises nothing, after so many seconds, unless it is called off."""
 
     def __init__(self, seconds: float, action: Callable[[], None]) -> None:
         self._entry = _CLOCK.enter(seconds, 0, action)
         _CLOCK.start()
 
     def call_off(self) -> None:
-        with suppress(ValueError):  # its time has come
+        with suppress(ValueError):  # it has run already
             _CLOCK.cancel(self._entry)
 
 

@@ -50,14 +50,14 @@ NETWORK_FILE_SYSTEMS: Final = frozenset({
     "smbfs", "vboxsf", "virtiofs", "vmhgfs",
 })
 # fmt: on
-"""Where others write unseen by our kernel. autofs is the door to such a one; so is fuse, more often than not."""
+"""Where others write unseen by our kernel. autofs leads to such a one; so does fuse, more often than not."""
 
 
 class Watcher:
     """Calls `on_change` with the path, below `path`, of what changed, or with None: look everywhere.
 
     `on_change` is called on a thread of watchdog's and must return at once. `kind` and `reason` say what `start` made
-    of `mode`; with "polling" nothing is ever called, and the caller's own timed scan has to do.
+    of `mode`; with "polling" it is never called, and the caller depends on its own timed scan.
     """
 
     def __init__(self, path: str, *, mode: Mode, is_left_out: Callable[[str], bool], on_change: OnChange) -> None:
@@ -71,7 +71,7 @@ class Watcher:
         self._tree: _Tree | None = None
 
     def start(self) -> None:
-        """Begin, or begin again: every change from now on is told. Raises FolderFault if the folder is gone."""
+        """Begin, or begin again, to report every change from now on. Raises FolderFault if the folder is gone."""
         self.stop()
         self.kind, self.reason = way_to_watch(self._path, self._mode)
         if self.kind == "events":
@@ -116,7 +116,7 @@ class _Folder(NamedTuple):
 
 
 class _Tree(WatchCallback):
-    """The watches on a folder and those below it, in one inotify instance. Once it runs, watchdog's thread has it."""
+    """The watches on a folder and those below it, in one inotify instance. Once started, watchdog's thread owns it."""
 
     def __init__(
         self,
@@ -185,7 +185,7 @@ class _Tree(WatchCallback):
             self._on_end(error)
 
     def _take(self, seen: InotifyEvent) -> None:
-        """Tell of what came or changed. A folder is looked through: what was in it before us made no event."""
+        """Report what came or changed. A new folder is watched and reported: what was in it before caused no event."""
         folder = self._folders.get(seen.wd)
         if folder is None or self._is_over:
             return
@@ -222,7 +222,7 @@ class _Tree(WatchCallback):
             except FolderFault as fault:
                 if fault.code in _REMEDIES or not path:
                     raise
-                continue  # closed to us: the scan knows what to say
+                continue  # closed to us: the scan reports it
             ahead += [os.path.join(path, name) for name in names if not self._is_left_out(name)]
 
     def _watch(self, path: str, folder: int) -> None:
@@ -237,7 +237,7 @@ class _Tree(WatchCallback):
         self._folders[wd] = _Folder(path, id_)
 
     def _forget(self, path: str) -> None:
-        """Drop the watches on `path` and all below: nobody tells a moved folder's watch its new name."""
+        """Drop the watches on `path` and all below: those of a moved folder would report its old name."""
         gone = [
             (wd, folder.id)
             for wd, folder in self._folders.items()
@@ -249,7 +249,7 @@ class _Tree(WatchCallback):
 
 
 def are_events_told(path: str, touch: Callable[[], None], timeout_seconds: float) -> bool:
-    """Say whether what `touch` does in the folder `path` is told. On a share that proves nothing for other hosts."""
+    """Say whether what `touch` does in `path` is seen as an event. On a share that proves nothing for other hosts."""
     came = threading.Event()
 
     def on_change(changed: str | None) -> None:

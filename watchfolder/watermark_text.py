@@ -8,10 +8,10 @@ from enum import StrEnum
 from itertools import starmap
 
 CHARACTERS_AT_MOST = 1000
-"""What the service takes."""
+"""The longest text that the service takes."""
 
 LITERAL_AT_MOST = 500
-"""What a template may say besides its fields, so that they have room."""
+"""The longest text of a template apart from its fields, so that they have room."""
 
 FIELDS_AT_MOST = 20
 
@@ -30,7 +30,7 @@ _SHORTENED = (Field.FOLDER, Field.NAME, Field.STEM, Field.RECIPIENT)  # never wh
 
 
 class TemplateFault(ValueError):
-    """The template cannot be used; the message names the place and the way out."""
+    """The template cannot be used; the message says what is wrong and what to write instead."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The work folder of an inbox: claimed originals until their end, each order's in a folder that its key names.
 
 A copy of the entry lies beside them, from which an order is rebuilt whose entry was lost. Anybody on the share may have
-written it: it is believed only where it is what we would have written, and of deliveries and payments nothing is.
+written it: it is believed only where it is what we would have written, and never about deliveries and payments.
 """
 
 import contextlib
@@ -89,7 +89,7 @@ class WorkFolder:
                 disk.remove_empty_folders(folder.root, folder.under(name).folder)
 
     def clear(self, order: Order) -> None:
-        """Remove the order's folder, which must hold no picture any more but copies of what lies elsewhere."""
+        """Remove the order's folder, in which no picture may be left but copies of what lies elsewhere."""
         for file in order.files:
             if file.role is Role.COPY:
                 disk.remove(self.place_of(order.key, file.name), durable=False)
@@ -118,7 +118,7 @@ class WorkFolder:
     def rebuild(self, key: str, mode: KeyMode, found: Collection[str], is_known: Callable[[str], bool]) -> Order | None:
         """Make an order again from the copy of its entry, under the same key and body, so that it is not paid twice.
 
-        None where the copy is not ours, for this `mode` of key and one of the files `found`. Raises FolderFault.
+        None where we cannot have written the copy (`is_ours`, by `mode` and `found`). Raises FolderFault.
         """
         copy = self._read_copy(key)
         if copy is None or not is_ours(copy, self._inbox, mode, found):
@@ -127,16 +127,16 @@ class WorkFolder:
         return _order_of_copy(copy, self._inbox, found, of_list=copy.of_list if has_list else None)
 
     def remove(self, key: str) -> None:
-        """Remove an order's folder without its entry, with the copy and the empty folders in it."""
+        """Remove the folder of an order that has no entry, with the copy and the empty folders in it."""
         disk.remove(self.place_of(key, ORDER_COPY), durable=False)
         found = [self._folder.under(key).name]
-        for folder in found:  # grows as it goes: somebody may have nested them deeper than a call can go
+        for folder in found:  # grows as it goes, no recursion: somebody may have nested them too deep for that
             found += [f"{folder}/{below}" for below in disk.folders_in(self._folder.root, folder)]
         for folder in reversed(found):
             disk.remove_empty_folders(self._folder.root, folder)
 
     def _read_copy(self, key: str) -> Order | None:
-        """Return what the copy says; None where it is none. Raises FolderFault where it may be readable next time."""
+        """Return the order in the copy; None where there is none. Raises FolderFault if it may be readable later."""
         place = self.place_of(key, ORDER_COPY)
         try:
             return read_order(disk.read_bytes(place, _LIMIT), key)
@@ -146,7 +146,7 @@ class WorkFolder:
             if fault.is_held:  # it may yet tell what was paid
                 raise
             if fault.code != "EFBIG":
-                disk.why_not_read(place, fault)  # raises it, where not this file is at fault but its inbox
+                disk.why_not_read(place, fault)  # raises it where the inbox is at fault, not this file
             return None
 
 
@@ -156,11 +156,11 @@ def _scan(folder: Place) -> Iterator[disk.Entry]:
 
 
 def is_unchanged(place: Place, file: OrderFile) -> bool:
-    """Is this still the file that was claimed? Once its bytes are known, no other fact than they says that it is not.
+    """Is this still the file that was claimed? Once its hash is known, only other bytes can say that it is not.
 
     Size and mtime are the user's to set, and a share may tell them otherwise after its server was away. The ctime
-    moves with attributes that somebody touches and with our own renames, and some file systems do not keep it. So what
-    may be paid for goes back for other bytes alone. Raises FolderFault, also when a share contradicts itself.
+    changes with attributes that somebody sets and with our own renames, and some file systems do not keep it. So what
+    may be paid for is given back for other bytes alone. Raises FolderFault, also when a share contradicts itself.
     """
     found = disk.stat_of(place)
     if found is None or not disk.is_regular(found):
@@ -200,7 +200,7 @@ def _order_of_copy(copy: Order, inbox: Inbox, found: Collection[str], *, of_list
     """
     facts = set(_KEPT_OF_FILES)
     facts |= set() if copy.reused_from is None else {"sha256"}  # which is compared with the bytes before it is used
-    facts |= set() if copy.of_many is None else {"file_id"}  # which tells it among the others of its order
+    facts |= set() if copy.of_many is None else {"file_id"}  # which identifies it among the others of its order
     has_texts = FLOWS[copy.service].issues is not None
     state = begin_state(copy)
     return Order(
@@ -222,7 +222,7 @@ def _order_of_copy(copy: Order, inbox: Inbox, found: Collection[str], *, of_list
 
 
 def begin_state(order: Order) -> State:
-    """Return the state in which an order is whose files have all been taken."""
+    """Return the state of an order once all its files have been claimed."""
     if order.is_list:
         return State.LISTED
     return State.CLAIMED if order.reused_from is None else State.MATCHED
