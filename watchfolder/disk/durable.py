@@ -36,8 +36,8 @@ def write_atomically(
 ) -> None:
     """Replace or create the file in one step: its readers see the old content or the new one, whole.
 
-    `owner` signs the temporary file beside it, for the sweep of that folder's writer. Where another process sweeps
-    that away meanwhile (a daemon that starts), it is written again. `mtime_ns` is as for `new_file`.
+    `owner` signs the temporary file beside it, for the sweep by that folder's writer. If another process (a daemon
+    that starts) sweeps it away meanwhile, it is written again. `mtime_ns` is as for `new_file`.
     With durable=False a power cut may lose it (a status page); a crash of ours still may not tear it.
     """
     for _ in range(_MOST_TRIES):
@@ -105,7 +105,7 @@ def _write_part(part: Place, data: bytes, place: Place) -> Iterator[None]:
 
 
 def _keep_rights(parts: int, part: str, folder: int, base: str) -> None:
-    """Give what replaces a file its rights. Where its owner cannot be kept, the group may do what the owner might."""
+    """Give what replaces a file its rights. Where its owner cannot be kept, the group gets the owner's rights."""
     with contextlib.suppress(OSError):  # not every share has rights
         before = os.stat(base, dir_fd=folder, follow_symlinks=False)
         mode = before.st_mode & 0o777
@@ -138,9 +138,9 @@ def append_line(place: Place, line: bytes, *, perhaps_there: bool = False) -> No
 def append_to_table(place: Place, lines: Sequence[bytes], *, owner: str, perhaps_there: bool = False) -> None:
     """Append lines to a table on a share, as `append_line` does.
 
-    No lock is held, for not every share has them: the caller sees to it that nobody of ours does so at once. Raises
+    No lock is held, for not every share has them: the caller sees to it that only one thread of ours appends. Raises
     FileNotFoundError when there is no table, or only its name is held (by `owner`); NotRegular when something else has
-    its name, Held while another program keeps it to itself, FolderFault.
+    its name, Held while another program keeps it from being opened, FolderFault.
     """
     with folder_of(place) as folder:
         if placeholders.is_held(place, folder, owner):
@@ -173,15 +173,15 @@ def _append(descriptor: int, folder: int, lines: Sequence[bytes], *, perhaps_the
 
 
 def _lines_there(descriptor: int, lines: Sequence[bytes]) -> set[bytes]:
-    """Return those that the file has; it may have a million others, and is held a line at a time."""
+    """Return those that the file has; it may have a million others, and is read a line at a time."""
     with os.fdopen(descriptor, "rb", closefd=False) as file:
         return set(lines).intersection(line.rstrip(b"\r\n") for line in file)
 
 
 def make_marker(place: Place) -> None:
-    """Make sure that a file of ours is there, an empty one if it is new, which is not synced.
+    """Make sure that this file of ours is there, private and, if it is new, empty and not synced.
 
-    NFS 3 and 4.0 make it in two steps; one that a death left without its rights gets them now.
+    NFS 3 and 4.0 create a file in two steps; one that a crash in between left without rights gets them now.
     """
     with folder_of(place, create=True) as folder:
         try:
@@ -192,12 +192,12 @@ def make_marker(place: Place) -> None:
 
 
 def sweep(root: str, folder: str, owner: str = "", *, keep: Collection[str] = ()) -> int:
-    """Remove what earlier lives of `owner` ("": of anybody) left in root/folder, but for the names in `keep`.
+    """Remove the temporary files that earlier processes of `owner` ("": of anybody) left in root/folder.
 
-    Names are below root, as Place has them. A name that was held, by anybody's earlier life, is free again. Returns how
-    many went.
-    Temporary files of this process are left alone: another inbox may share the folder, and be writing there now. So is
-    what cannot be ours, a folder, and what somebody keeps from being removed.
+    Those in `keep` (names below root, as in Place) stay. Placeholders of earlier processes, whoever their owner, are
+    removed with their notes. Returns how many files went.
+    Temporary files of this process are left alone: another inbox may share the folder, and be writing there now. So are
+    folders, which are never ours, and what somebody keeps from being removed.
     """
     try:
         with open_folder(root, folder) as descriptor, os.scandir(descriptor) as found:
@@ -238,9 +238,9 @@ def hold_lock(place: Place) -> int | None:
 
 
 def show_beside_lock(lock: int, number: int) -> None:
-    """Show a number, which may only grow, in the kernel's list of locks: it costs no write, and goes with the process.
+    """Show other processes a number, in the kernel's list of locks: without a write, for the life of this process.
 
-    A network share that has one lock a file does not show it.
+    It may only grow. A network share that knows one lock a file does not show it.
     """
     with contextlib.suppress(OSError):
         fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, number + 1)

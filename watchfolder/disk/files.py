@@ -31,7 +31,7 @@ from watchfolder.errors import FolderFault
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _BLOCK_BYTES = 1 << 20
-_NO_PLAIN_FILE = frozenset({"ELOOP", "ENXIO", "EISDIR"})  # what the kernel calls an attempt to open one of those
+_NO_PLAIN_FILE = frozenset({"ELOOP", "ENXIO", "EISDIR"})  # the kernel's answers to opening a link, a socket, a folder
 _NO_SUCH_TIME = {errno.EINVAL, errno.EOVERFLOW, errno.EPERM, errno.EACCES} | NOT_SUPPORTED
 
 
@@ -86,7 +86,7 @@ def new_file(place: Place, mtime_ns: int | None = None) -> Iterator[Callable[[by
 
 
 def set_times(descriptor: int, atime_ns: int, mtime_ns: int) -> None:
-    """Give a file these times, as nearly as its file system can hold them; where it can not, it keeps its own.
+    """Give a file these times, as nearly as its file system can hold them; if it cannot, the file keeps its own.
 
     Raises OSError for a disk that fails.
     """
@@ -141,7 +141,7 @@ def is_regular(status: os.stat_result) -> bool:
 def read_bytes(place: Place, limit: int) -> bytes:
     """Return a small file's content; FolderFault when it is longer than `limit` bytes.
 
-    That of an empty file needs no right: NFS 3 and 4.0 make a file in two steps, and a death leaves it without any.
+    An empty file needs no right to read: NFS 3 and 4.0 create it in two steps, and a crash in between leaves it none.
     """
     try:
         descriptor = open_regular(place)
@@ -201,7 +201,7 @@ def holds(place: Place, size: int | None, sha256: str | None) -> bool:
 
 
 def is_ours(place: Place, size: int | None, sha256: str | None) -> bool:
-    """Did this very content get its name there? What we may not read is somebody else's, as far as names go."""
+    """Does this very content have that name already? A file that we may not read is taken for somebody else's."""
     with contextlib.suppress(Closed):
         return holds(place, size, sha256)
     return False
@@ -226,7 +226,7 @@ def has_writer(descriptor: int) -> bool | None:
 
 
 def may_be_open(place: Place) -> bool:
-    """Is anybody at work there: writing the file, as far as the kernel can tell us, or has it just been taken away?"""
+    """Is somebody writing the file, as far as the kernel can tell us, or holding it, or has it just gone?"""
     try:
         descriptor = open_regular(place)
     except (FileNotFoundError, Held, NotRegular):

@@ -4,8 +4,8 @@ Some writers set the full size first, and a downloader with several connections 
 never written are known to the file system, in one of two ways:
 
 * FIEMAP (ext4, xfs, btrfs…) names every extent, and tells written ones from those that were only reserved
-  (fallocate). Where none is missing, all was written, and zeros are meant. But an SMB server calls reserved ones
-  written as well: known by extents that lie on the disk where they lie in the file.
+  (fallocate). Where none is missing, all was written, and zeros are meant. But an SMB server reports reserved ones as
+  written, too; its answers are known by extents whose offset on the disk is their offset in the file.
 * SEEK_HOLE (also tmpfs, ZFS, NFS 4.2) is believed only when it finds a hole: a file system without holes calls
   everything data, and so do ext4 and xfs reserved blocks as soon as anybody has read them, also behind NFS.
 
@@ -28,14 +28,14 @@ _EXTENTS_AT_ONCE = 256
 def find_hole(descriptor: int, offset: int) -> int | None:
     """Return where the first byte at or behind `offset` lies that nobody has written: the size where there is none.
 
-    None: none is known, but the file system does not tell of all.
+    None: none is known, but the file system does not report all of them.
     """
     size = os.fstat(descriptor).st_size
     try:
         found = _first_hole(descriptor, offset, size)
         if found is not None and found < size:  # what was written into reserved blocks, but lies in memory still
             found = _first_hole(descriptor, offset, size, _SYNC_FIRST)
-    except OSError:  # not there
+    except OSError:  # no FIEMAP here
         return _ask_for_hole(descriptor, offset, size)
     return found
 
@@ -61,6 +61,6 @@ def _first_hole(descriptor: int, position: int, size: int, flags: int = 0) -> in
 def _ask_for_hole(descriptor: int, offset: int, size: int) -> int | None:
     try:
         found = os.lseek(descriptor, offset, os.SEEK_HOLE)
-    except OSError:  # not there either, or the file has just become shorter
+    except OSError:  # no SEEK_HOLE either, or the file has just become shorter
         return None
     return found if found < size else None

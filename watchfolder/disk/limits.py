@@ -50,7 +50,7 @@ class Space(NamedTuple):
 
 
 def room_in(root: str) -> Space:
-    """Measure the file system of a folder; where it keeps no count, it is without end. Raises FolderFault."""
+    """Measure the file system of a folder; one that tells no size counts as endless. Raises FolderFault."""
     with open_folder(root) as folder:
         answer = os.statvfs(folder)
         device = os.fstat(folder).st_dev
@@ -91,7 +91,7 @@ def group_name(number: int) -> str:
 
 
 def why_not_read(place: Place, fault: FolderFault) -> str:
-    """Say what keeps this one file from being read. Raises `fault` where not the file is at fault but its inbox."""
+    """Say what keeps this one file from being read. Raises `fault` where the inbox is at fault, not the file."""
     if fault.is_held:
         return HELD
     if fault.is_closed:
@@ -105,7 +105,7 @@ def command_to_open(root: str, name: str, *, is_for_all: bool = False, is_sticky
     """Return what root types to let us take what is there: a file, or a folder with all that is in it.
 
     `is_for_all`: the files of the folder `name`, whatever their rights. `is_sticky`: also lift that mark.
-    Of the root itself, in which our own hidden folder lies, never more than its files.
+    Of the root itself, in which our own hidden folder lies, it never covers more than what lies directly in it.
     """
     target, recursively = _quoted(root, name, is_for_all=is_for_all)
     mine = {os.getegid(), *os.getgroups()}
@@ -131,9 +131,9 @@ def command_to_move(root: str, name: str, *, is_for_all: bool = False) -> str:
 
 
 def _quoted(root: str, name: str, *, is_for_all: bool) -> tuple[str, str]:
-    """Return how a shell is told of it, and the option that takes all that is in it along.
+    """Return the path as a shell reads it, and the option to take along all that is in it, if it is a folder.
 
-    A name that no shell could be told of in one line stands for the folder that it is in.
+    In place of a name that is not printable, its folder is named, with all files in it.
     """
     while name and printable(name) != name:
         name, is_for_all = os.path.dirname(name), True

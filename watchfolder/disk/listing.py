@@ -1,4 +1,4 @@
-"""What lies in a folder and below it, and folders that nothing lies in any more."""
+"""Listing what lies in a folder and below it; removing folders that have become empty."""
 
 import contextlib
 import os
@@ -30,10 +30,10 @@ def scan(
     is_known: Callable[[str], bool] = lambda _name: False,
     on_fault: Callable[[str, FolderFault], None] = lambda _folder, _fault: None,
 ) -> Iterator[Entry]:
-    """Give every file below root/relative in one pass, whatever kind it is; links are never followed.
+    """Give every file below root/relative in one pass, of whatever kind; links are never followed.
 
-    A plain file that `is_known` costs no look of its own: its size and mtime are given as -1.
-    A folder that vanishes meanwhile is left out; one that cannot be read is told to `on_fault`. Only a fault of the
+    A plain file that `is_known` is not stat'ed: its size and mtime are given as -1.
+    A folder that vanishes meanwhile is left out; one that cannot be read is passed to `on_fault`. Only a fault of the
     first folder is raised.
     """
     waiting = [relative]
@@ -99,7 +99,7 @@ def folders_in(root: str, relative: str = "") -> list[str]:
 def remove_empty_folders(root: str, relative: str) -> None:
     """Remove `relative` below root and the folders above it, as far as they are empty; never root itself.
 
-    A courtesy: one that cannot be removed (a mount point, no right) stays, and so do those above it.
+    It raises nothing: one that cannot be removed (a mount point, no right) stays, and so do those above it.
     """
     while relative:
         above = os.path.dirname(relative)

@@ -27,13 +27,13 @@ from watchfolder.errors import FolderFault
 _RENAME_NOREPLACE = 1
 _renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # an older libc has none
 _NO_SUCH_FLAG = {errno.EINVAL} | NOT_SUPPORTED
-# What says that a rename has not been done. After any other answer a share's server may have done it, or may do it yet:
-# a time-out, or a lost reply (ENOENT: it was asked twice).
+# Answers that prove that a rename was not done. After any other a share's server may have done it, or may do it yet:
+# after a time-out, or a lost reply (ENOENT: it was asked twice).
 _REFUSALS = {errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EINVAL}
 _REFUSALS |= {errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EILSEQ, errno.EBUSY, errno.ETXTBSY}
 _NO_HARD_LINKS = {errno.EPERM, errno.EMLINK, errno.EACCES, errno.EINVAL} | NOT_SUPPORTED
 _turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-"""By the root: to hold a name and to rename over what holds it are two steps, and the note does not say whose."""
+"""By root: holding a name and renaming over its placeholder are two steps, and a note does not say whose it is."""
 
 
 class FsyncBatch:
@@ -80,10 +80,10 @@ class FsyncBatch:
 
 
 def move(source: Place, target: Place, *, owner: str, private: bool = False, batch: FsyncBatch | None = None) -> None:
-    """Move a file without replacing another; repeating a move that had happened, wholly or by half, is fine.
+    """Move a file without replacing another; a move that was done before, wholly or in part, can be repeated.
 
     `owner` signs what a crash can leave: the copy when the move crosses file systems, and the note of a placeholder.
-    `private` says that nobody but us gives names in the target's folder, so none has to be held there. Raises
+    With `private` nobody but us creates files in the target's folder, so no name has to be held there. Raises
     FileExistsError when another file holds the name, FileNotFoundError when there is nothing at either place,
     FolderFault.
     """
@@ -109,7 +109,7 @@ def move(source: Place, target: Place, *, owner: str, private: bool = False, bat
 
 
 def _require_moved(source: Place, target: Place, owner: str) -> None:
-    """Was it moved before? What is still there must not be called missing, only because a folder went away."""
+    """Accept a move that was done before. A source that is still there is not missing: then the target's folder is."""
     _require_gone(source)
     placeholders.let_go(target, owner)
     if stat_of(target) is None:
@@ -167,7 +167,7 @@ def _name(part: Place, parts: int, target: Place, folder: int, owner: str) -> Pl
 
 
 def _sync(root: str, relative: str) -> None:
-    """Sync a folder; one that is gone took the names in it along, and its own folder tells of that."""
+    """Sync a folder. One that has gone needs no sync: the names in it went with it."""
     with contextlib.suppress(FileNotFoundError), open_folder(root, relative) as folder:
         sync_folder(folder)
 
@@ -195,7 +195,7 @@ def _rename_new(source: Place, from_folder: int, target: Place, to_folder: int, 
 
 def _rename_over(source: Place, from_folder: int, target: Place, to_folder: int, owner: str) -> Place | None:
     """Take the name with an exclusive placeholder, then rename over it; return the placeholder's note."""
-    status = os.stat(source.base, dir_fd=from_folder, follow_symlinks=False)  # no placeholder for nothing
+    status = os.stat(source.base, dir_fd=from_folder, follow_symlinks=False)  # raises before a placeholder is made
     is_replaceable = not stat.S_ISDIR(status.st_mode)  # a folder replaces nothing but an empty folder
     with _turns[target.root]:
         note = placeholders.hold(target, to_folder, owner) if is_replaceable else None
@@ -213,7 +213,7 @@ def _rename_over(source: Place, from_folder: int, target: Place, to_folder: int,
 
 
 def _is_same_file(one_folder: int, one: str, other_folder: int, other: str) -> bool:
-    """Are they two names of one file? Raises FileNotFoundError when the first is none, or none any more."""
+    """Are they two names of one file? Raises FileNotFoundError when the first is not there (any more)."""
     first = os.stat(one, dir_fd=one_folder, follow_symlinks=False)
     with contextlib.suppress(FileNotFoundError):
         if os.path.samestat(first, os.stat(other, dir_fd=other_folder, follow_symlinks=False)):
@@ -246,7 +246,7 @@ def _copy_over(source: Place, from_folder: int, target: Place, to_folder: int, o
     if is_there and not placeholders.is_held(target, to_folder, owner):
         if not _holds_same_bytes(source, target, before.st_size):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target.path)
-        sync_folder(to_folder)  # the death may have come before that
+        sync_folder(to_folder)  # the crash may have come before that
     else:
         copy(source, target, owner=owner)
     after = os.stat(source.base, dir_fd=from_folder, follow_symlinks=False)
@@ -286,8 +286,8 @@ def _holds_same_bytes(source: Place, target: Place, size: int) -> bool:
         with os.fdopen(open_regular(target), "rb") as file:
             if os.fstat(file.fileno()).st_size != size:
                 return False
-            os.fsync(file.fileno())  # whatever wrote it: the other one goes
-    except (Closed, NotRegular):  # of somebody else
+            os.fsync(file.fileno())  # whoever wrote it: the source is removed next
+    except (Closed, NotRegular):  # somebody else's
         return False
     return hash_of(source) == hash_of(target)
 

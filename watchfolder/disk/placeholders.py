@@ -1,8 +1,8 @@
-"""Names held by an empty file, for a rename over it: where no rename refuses to replace (every NFS; exFAT by FUSE).
+"""Empty files that hold a name for a rename over them, where no rename refuses to replace (NFS; exFAT by FUSE).
 
-A death can leave that file, and a person's own empty file looks the same. So a note in the hidden folder of its root
-names it, before it is there and until what came in its place is durable. A repeated move finds the note;
-a sweep takes the empty file away with it.
+A crash can leave such a file, and a person's own empty file looks the same. So a note in the hidden folder of its root
+names it, from before it is made until what took its place is durable. A repeated move finds the note; a sweep removes
+the empty file and then the note.
 """
 
 import contextlib
@@ -27,18 +27,18 @@ from watchfolder.errors import FolderFault
 
 _LIMIT = 1 << 14  # bytes of a note: a path
 _SUFFIX = ".held.tmp"
-_NOT_THERE = {errno.ENOENT, errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG}  # but for the first: no name can be so
+_NOT_THERE = {errno.ENOENT, errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG}  # the last three: there can be no such name
 
 
 def hold(target: Place, folder: int, owner: str) -> Place:
     """Take the free name `target` in the open `folder`; return the note, to be removed when something lies there.
 
-    A name that is held already is as good. Raises FileExistsError when it is another file's.
+    A name that we hold already is fine. Raises FileExistsError when it is another file's.
     """
     note = _note_of(target, owner)
     if is_held(target, folder, owner):
         return note
-    if size_in(folder, target.base) is not None:  # of ours perhaps: its note is needed until it is durable
+    if size_in(folder, target.base) is not None:  # perhaps ours: then its note is needed until it is durable
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target.path)
     _write(note, target)
     try:
@@ -67,10 +67,10 @@ def is_note(base: str) -> bool:
 
 
 def drop_named_in(note: Place) -> bool:
-    """Take away the placeholder that an earlier life has left; False when that must wait.
+    """Remove the placeholder that this note of an earlier process names; False when that must wait.
 
-    Anybody on the share can have written the note: what leads elsewhere holds nothing. Nor does one that is no file,
-    too long, or closed to us.
+    Anybody on the share can have written the note: one that leads elsewhere holds nothing. Nor does one that is no
+    plain file, too long, or closed to us.
     """
     try:
         name = os.fsdecode(read_bytes(note, _LIMIT))
@@ -108,9 +108,9 @@ def _drop(target: Place) -> None:
 
 
 def _is_empty(target: Place, folder: int) -> bool:
-    """Is an empty file there? A share's answer to the first question can be one that our kernel kept; so it is opened.
+    """Is an empty file there? It is opened as well, for on a share stat can be answered from our kernel's cache.
 
-    A placeholder that a server has replaced looks like one for a while, when the answer to the rename was lost.
+    So a placeholder that a server has replaced can still look like one, when the answer to the rename was lost.
     Raises OSError or FolderFault where that cannot be known.
     """
     if size_in(folder, target.base) != 0:
@@ -130,9 +130,9 @@ def _is_empty(target: Place, folder: int) -> bool:
 def _is_empty_without_rights(folder: int, name: str) -> bool:
     """Is an empty file there that nobody may open, though it is ours?
 
-    NFS 3 and 4.0 make a new file in two steps; what comes between them leaves it without any rights (mode 0). Only its
-    owner can give it a time, and the answer tells what the server has there now. A server may call all of us by one
-    name (all_squash), which our kernel takes for somebody else's: it lets only the server judge a time that is named.
+    NFS 3 and 4.0 create a file in two steps; a crash in between leaves it without any rights (mode 0). Only its owner
+    can set its time, and the answer shows what the server has there now. With all_squash our kernel takes our own files
+    for another user's; but whether an explicit time may be set, it leaves to the server.
     """
     try:
         os.utime(name, (0, 0), dir_fd=folder, follow_symlinks=False)

@@ -33,7 +33,7 @@ _PLAIN_WORDS = {
     errno.ENOTCONN: "the share does not answer",
     errno.ESTALE: "the share does not answer",
     errno.EHOSTDOWN: "the share does not answer",
-    errno.EAGAIN: "the share does not answer",  # SMB's word for one that its server no longer has
+    errno.EAGAIN: "the share does not answer",  # SMB's answer for a share that its server no longer has
     errno.ETIMEDOUT: "the share does not answer",
     errno.ENAMETOOLONG: "its name is too long",
 }
@@ -44,11 +44,11 @@ class NotRegular(FolderFault):
 
 
 class Held(FolderFault):
-    """Another program keeps a file from being opened for a while. A share that has gone may say the same (SMB)."""
+    """Another program keeps a file from being opened for now. A share that has gone may answer the same (SMB)."""
 
 
 class Closed(FolderFault):
-    """A file that we may not read: its rights are somebody else's to give."""
+    """A file that we may not read: only its owner or root can change that."""
 
 
 class NotAFolder(FolderFault):
@@ -103,7 +103,7 @@ def translated(path: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def new_name(parent: int, name: str) -> Iterator[None]:
-    """Tell a name that cannot be there from other faults: the call that makes it answers EINVAL; exfat-fuse, ENOENT."""
+    """Raise UnfitName where the name itself is refused: file systems answer EINVAL or EILSEQ, exfat-fuse ENOENT."""
     try:
         yield
     except OSError as error:
@@ -137,7 +137,7 @@ def open_folder(root: str, relative: str = "", *, create: bool = False, path: st
 
     With `create`, missing folders are made (0777 less the umask, the parent's group) and synced.
     Raises FileNotFoundError when something below root is missing; FolderFault when root itself is; NotAFolder when a
-    link or a file is in the way. What fails in the block is told of the folder, or of `path`, as `translated` does.
+    link or a file is in the way. An OSError in the block is `translated` as a fault of the folder, or of `path`.
     """
     path = path or os.path.join(root, relative)
     kept: dict[tuple[str, str], int] | None = getattr(_kept, "folders", None)
@@ -160,7 +160,7 @@ def open_folder(root: str, relative: str = "", *, create: bool = False, path: st
 
 
 def folder_of(place: Place, *, create: bool = False) -> contextlib.AbstractContextManager[int]:
-    """Open the folder of a place as `open_folder` does; what fails in the block is told of the place."""
+    """Open the folder of a place as `open_folder` does; an OSError in the block becomes a fault of the place."""
     return open_folder(place.root, place.folder, create=create, path=place.path)
 
 
@@ -226,15 +226,15 @@ def sync_folder(descriptor: int) -> None:
 
 
 def hidden_name(owner: str = "state", name: str = "") -> str:
-    """Return a hidden name, short enough for any file system; it tells whose leftover it is, of which life.
+    """Return a hidden name, short enough for any file system, that tells its owner and the process that made it.
 
-    Fresh, but for one that has a `name`.
+    Without `name` it is a fresh one.
     """
     return f".wf-{owner[:8]}-{_LIFE}-{name or secrets.token_hex(4)}.tmp"
 
 
 def is_left_over(base: str, owner: str) -> bool:
-    """Is this a temporary file of an earlier life of `owner` ("": of anybody)? In this one it may be in use."""
+    """Is this a temporary file of an earlier process of `owner` ("": of anybody)? Those of this one may be in use."""
     is_temporary = base.startswith(f".wf-{owner[:8]}") and base.endswith(".tmp")
     return is_temporary and f"-{_LIFE}-" not in base
 

@@ -1,6 +1,6 @@
-"""Folders for a group: whatever umask people have, what they make in them is their group's to move.
+"""Folders for a group: whatever umask people have, their group can move what they make in them.
 
-The rights come from a default ACL (acl(5)), as `setfacl -d` writes it; the kernel then leaves the umask out of account.
+The rights come from a default ACL (acl(5)), as `setfacl -d` writes it; the kernel then ignores the umask.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ _NO_ACLS = {errno.EINVAL, errno.EPERM} | NOT_SUPPORTED
 
 
 def make_group_folder(path: str, group: int, *, user: int = -1) -> None:
-    """Make a folder, and those above it, in which the group may write; one user's own is for the group to read.
+    """Make a folder, and those above it, in which the group may write; where it is one `user`'s, only read.
 
     Raises FileExistsError, FolderFault.
     """
@@ -39,9 +39,9 @@ def make_group_folder(path: str, group: int, *, user: int = -1) -> None:
 
 
 def give_empty_folder(path: str, user: int, group: int, *, is_private: bool) -> bool:
-    """Give an empty folder of our own to another user; tell if it was one.
+    """Give an empty folder of our own to another user; return whether it was such a folder.
 
-    With `is_private` it is then for the group to read; else its rights stay. Raises FolderFault.
+    With `is_private` the group may then only read it; else its rights stay. Raises FolderFault.
     """
     with open_folder(path) as folder:
         owner = os.fstat(folder).st_uid
@@ -70,7 +70,7 @@ def give_all(root: str, user: int, group: int) -> None:
 
 
 def keep_secret(place: Place) -> None:
-    """Take from others what they may do with a file, if it is ours. Raises FolderFault."""
+    """Take all rights to a file from group and others, if it is ours. Raises FolderFault."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with contextlib.suppress(FileNotFoundError), translated(place.path):
         descriptor = os.open(place.path, flags)

@@ -5,7 +5,7 @@ import sys
 
 
 def open_closed_streams() -> None:
-    """Let no file of ours get the number of a standard stream that the caller has closed."""
+    """Open the standard streams that the caller has closed, to nowhere: no file of ours may get their numbers."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             descriptor = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
@@ -14,7 +14,7 @@ def open_closed_streams() -> None:
 
 
 def is_stdout_broken() -> bool:
-    """Can what was said not be written: to a full disk, or to a reader that has gone? From then on it goes nowhere."""
+    """Can the output not be written (a full disk, a reader that has gone)? From then on it is discarded."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -32,9 +32,9 @@ _hung: dict[str, tuple[threading.Thread, Mount | None]] = {}  # folder → the t
 
 @contextlib.contextmanager
 def tell_answer(listener: Callable[[], None]) -> Iterator[None]:
-    """Call `listener` each time that a call of this thread comes back from the disk, whatever it brings.
+    """Call `listener` in the block each time that a disk call of this thread returns, with whatever result.
 
-    One within another: both are called.
+    In nested blocks each listener is called.
     """
     outer: Callable[[], None] | None = getattr(_listener, "hears", None)
 
@@ -76,14 +76,14 @@ def seconds_at_work() -> Iterator[Callable[[], float]]:
 
 
 class Question(Generic[_T]):
-    """Asked when it is made, so that several wait side by side. What still owes an answer, or lies in it, is not."""
+    """A call in its own thread, begun at once, unless `folder` or one above it still owes an answer to another."""
 
     def __init__(self, question: Callable[[], _T], folder: str) -> None:
         self._question = question
         self._folder = folder
         self._answer: Future[_T] = Future()
         self._heard_at = time.monotonic()
-        self._mount = mount_of(folder, read_mount_table())  # now: another may lie there when the time is up
+        self._mount = mount_of(folder, read_mount_table())  # now: another may be mounted there when the time is up
         self._thread = threading.Thread(target=self._ask, name=f"ask-{folder}", daemon=True)
         if not _is_silent(folder):
             self._thread.start()
@@ -100,7 +100,7 @@ class Question(Generic[_T]):
         while self._thread.ident is not None:  # it was asked
             left = self._heard_at + silent_seconds - time.monotonic()
             if wait([self._answer], max(0.0, left)).done:
-                answered()  # the thread that waits has heard from a folder as well
+                answered()  # the listener of this thread hears of it as well
                 return self._answer.result()
             if left <= 0:
                 _hung[self._folder] = self._thread, self._mount
@@ -119,7 +119,7 @@ class Question(Generic[_T]):
 
 
 def _is_silent(folder: str) -> bool:
-    """Does a folder above, or this one, still owe an answer, to one thread? What is mounted in its place does not."""
+    """Does this folder, or one above it, still owe a thread an answer? What was mounted in its place since does not."""
     hung = [(each, mount) for each, (thread, mount) in _hung.copy().items() if thread.is_alive()]
     above = [(each, mount) for each, mount in hung if f"{folder}/".startswith(f"{each}/")]
     table = read_mount_table() if above else ""
@@ -146,8 +146,8 @@ def follow_links(paths: Iterable[str], silent_seconds: float = ANSWER_SECONDS) -
 def act_as(user: int, group: int, groups: Iterable[int]) -> None:
     """Be this user from now on. Real and effective ids change together: access(2) asks the real one.
 
-    The C library has all threads become the user and waits for each, for ever for one that asks a share which does not
-    answer. So the kernel is told of this thread alone: those that it starts are like it, and those are past all asking.
+    The C library changes all threads and waits for each: for ever, if one hangs in a call to a dead share. So only this
+    thread is changed, by system calls: threads that it starts inherit that, and those that hang do nothing any more.
     """
     groups, numbers = list(groups), _SYSCALLS.get(os.uname().machine)
     if threading.active_count() == 1 or numbers is None or sys.maxsize < 2**32:
