@@ -32,7 +32,7 @@ _T = TypeVar("_T")
 
 
 class _Word(StrEnum):
-    """A word of the service; one that contract.md does not have is UNKNOWN."""
+    """A word of the service; one that is not known here is UNKNOWN."""
 
     @classmethod
     @override
@@ -201,7 +201,7 @@ class Failure:
 class OrderView:
     """What an order looks like at the service. A v2 server shows neither inputs nor outputs, nor does the list.
 
-    `shown` is all of it, for those who know what else there is; it may hold links, hence not in the repr.
+    `shown` is the whole answer, for services that read more of it; it may hold links, hence not in the repr.
     """
 
     status: Status
@@ -282,7 +282,7 @@ def read_created(data: object, sent_names: Sequence[str]) -> Created:
 
 
 def _require_told_apart(outputs: Sequence[Output]) -> None:
-    """Raise for results of which nobody can say what each was made of: somebody would get another one's."""
+    """Raise for results that cannot each be matched to one input: somebody would get another one's."""
     entries = set(outputs)  # one that is listed twice is one
     ids = {output.file_id for output in entries}
     made_of = {(output.input_file_id, output.text) for output in entries if output.input_file_id is not None}
@@ -323,7 +323,7 @@ def read_found(data: object, order_name: str) -> tuple[Listed | None, int]:
     entries, pages = _page(data, "orders")
     for entry in entries:
         if isinstance(entry, dict) and entry.get("orderName") == order_name:
-            return Listed.read({"status": None, **entry}), 1  # one that cannot be read is ours all the same
+            return Listed.read({"status": None, **entry}), 1  # raises for one that cannot be read: it is ours
     return None, pages
 
 
@@ -388,6 +388,6 @@ def _seconds_of(value: object) -> float:
 def _text(text: str) -> str:
     """Bound a foreign text, and make it encodable: JSON can spell half a surrogate pair.
 
-    It goes into the journal and onto the share, where a secret that the service quotes must not come.
+    It is redacted, for it goes into the journal and onto the share, and the service may quote a secret.
     """
     return redacted(text)[:_LONGEST_TEXT].encode("utf-8", "replace").decode("utf-8")

@@ -18,7 +18,7 @@ from watchfolder.counters import Counters
 from watchfolder.errors import FolderFault, OrderRetry, Retry, SlowDown, WatchfolderError
 
 _T = TypeVar("_T")
-_NO_RESULT = "PROCESSED_FILE_NOT_FOUND"  # a live key's order that is complete has results, if not yet
+_NO_RESULT = "PROCESSED_FILE_NOT_FOUND"  # a live key's complete order has results, or will have them soon
 
 
 class Client:

@@ -27,7 +27,7 @@ class Deadline:
     """
 
     _current: ContextVar["Deadline"] = ContextVar("deadline")
-    _lock = threading.Lock()  # one for all: whom a connection is at work for changes only under it
+    _lock = threading.Lock()  # one for all: `at_work_for` of any connection changes only under it
 
     def __init__(self, seconds: float) -> None:
         self._handles: dict[_Connection, socket.socket] = {}

@@ -24,7 +24,7 @@ class FailureCode:
 
     reason: str
     advice: str
-    tries: int = 0  # it may pass: so often the same files are ordered again, with pauses
+    tries: int = 0  # how often the same files are ordered again, with pauses, since it may pass
 
 
 class FailedAtService(Reject):
@@ -67,7 +67,7 @@ OF_THE_FILE: Mapping[str, FailureCode] = {
     "WATERMARK_INPUT_UNSUPPORTED": FailureCode("The service can not work on this file.", _CONVERT),
     "AI_DETECTION_INVALID_IMAGE": FailureCode("The service can not read this as a picture.", _CONVERT),
 }
-"""Where the file is at fault, beyond doubt: nothing of it is said about the service."""
+"""Where the file is at fault, beyond doubt: these failures say nothing about the service."""
 
 FAILURES: Mapping[str, FailureCode] = {
     "PROCESSING_ERROR": _UNKNOWN,

@@ -19,16 +19,16 @@ _ALMOST = 1e-9  # a token that is missing only by rounding
 
 
 class Priority(IntEnum):
-    """Who goes first when requests are scarce: what brings a paid picture home, before what begins a new one."""
+    """Who goes first when requests are scarce: what delivers a paid picture, before what buys a new one."""
 
     DELIVERY = 0
     PURCHASE = 1
 
 
 class Bucket:
-    """The arithmetic, without a clock: every question brings its `now` in seconds.
+    """The arithmetic, without a clock: every call is given `now`, in seconds.
 
-    In no minute does it let through more than `per_minute`: what the burst may take at once, the rate gives up.
+    In no minute does it let through more than `per_minute`: the steady rate is lower by what a burst may take at once.
     0 means no limit, until the service shows its own.
     """
 
@@ -53,7 +53,7 @@ class Bucket:
         return max(0.0, self._held_until - now) + missing
 
     def slow_down(self, now: float, retry_after_seconds: float | None) -> None:
-        """Halve the rate and let nothing through until then. Refusals during a hold belong to the one that began it."""
+        """Halve the rate and let nothing through for so long. A refusal during such a hold does not halve it again."""
         self._advance(now)
         if not self._full:
             self._set_limit(_LARGEST_PLAN)
@@ -96,7 +96,7 @@ class RateLimiter:
     def take(self, turn: Priority) -> None:
         """Return when a request may be made.
 
-        Raise Throttled when our turn is further away than our patience: a worker has transfers to do meanwhile.
+        Raises Throttled when that is more than `patience_seconds` away (a worker has transfers to do), Retry on stop.
         """
         ticket, until = (turn, next(self._numbers)), time.monotonic() + self._patience_seconds
         with self._lock:

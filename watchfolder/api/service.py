@@ -45,7 +45,7 @@ _turn_to_ask = threading.Lock()  # which reads it knows
 
 
 class Service(Client):
-    _shown: Reads | None = None  # by the server; of both, v3
+    _shown: Reads | None = None  # which reads the server has shown that it knows; of both, v3
     _is_asking = False  # which reads it knows
     _asked_at = float("-inf")
 
@@ -61,10 +61,10 @@ class Service(Client):
         return self._shown if self._settings.reads == "auto" else self._settings.reads
 
     def most_files(self, wanted: int, now: float, tell: Callable[[], None], *, needs_v3: bool) -> int:
-        """Return how many of so many files an order may hold: v2 tells of one alone, and is none where it needs v3.
+        """Return how many of `wanted` files an order may hold: with v2 reads one, or 0 where the service needs v3.
 
-        None, too, while the server is being asked, in a thread which calls `tell` at its end. Where nobody answers, an
-        order of one file shows what is wrong. `now` is in seconds.
+        0, too, while the server is being asked which it knows, in a thread which calls `tell` at its end. Where nobody
+        answers, 1: an order of one file shows what is wrong. `now` is in seconds.
         """
         lacks_v3 = needs_v3 and self.known_reads == "v2"
         if self.known_reads is None or (lacks_v3 and self._settings.reads == "auto"):
@@ -88,7 +88,7 @@ class Service(Client):
         self._ask(Call.CONFIRM, "POST", path, lambda _: None, body=body)
 
     def poll(self, order_id: str) -> OrderView:
-        """Raises Blocked for another account's order, as far as the server can tell that from one that is gone."""
+        """Return how the order is. Raises Blocked if it is another account's, where the server can tell that."""
         try:
             return self._read(Call.LOOK, _path_of(order_id), partial(read_of, OrderView.read, order_id))
         except OrderMissing as gone:
@@ -97,7 +97,7 @@ class Service(Client):
             raise
 
     def links(self, order_id: str, *, or_of_v2: bool = False) -> Links:
-        """Return where the results lie. `or_of_v2`: asked too when v3 does not know yet for how long it keeps them."""
+        """Return where the results lie. `or_of_v2`: ask v2, too, if v3 does not know yet how long it keeps them."""
         path, read = f"{_path_of(order_id)}/download", partial(read_of, read_links, order_id)
         try:
             return self._read(Call.ORDER, path, read)
@@ -114,7 +114,7 @@ class Service(Client):
         return self._ask(Call.REPORT, "POST", path, partial(read_of, ReportView.read, order_id), body=body)
 
     def report(self, order_id: str, locale: str) -> ReportView:
-        """Raises Resync for one that nobody has asked for."""
+        """Return how far the report is. Raises Resync if nobody has asked for it."""
         path = f"/api/v3{_path_of(order_id)}/reports/{quote(locale, safe='')}"
         return self._ask(Call.REPORT, "GET", path, partial(read_of, ReportView.read, order_id))
 
@@ -170,7 +170,7 @@ class Service(Client):
         self._counters.moved("sent", size)
 
     def fetch(self, url: str, sink: Callable[[bytes], object], *, limit_bytes: int) -> int:
-        """Copy the file into `sink` and return its length. Never tried again here: the sink remembers."""
+        """Copy the file into `sink` and return its length. Never tried again here: the sink has a part of it."""
         self._check_url(url)
         self._check_stop()
 
@@ -189,7 +189,7 @@ class Service(Client):
 
         v3 is asked first: when an order's own handler answers, the server has it, and nothing was asked in vain. When
         nobody does (a 404 of the web server's, 405, 501), v2 is asked for the same order, and only its answer for that
-        order settles for v2: a gateway's passing 404 can not.
+        order shows that the server knows v2 alone: a gateway's passing 404 does not.
         """
         known = self.known_reads
         if known is None:
@@ -210,7 +210,7 @@ class Service(Client):
 
     def _require_ours(self, order_id: str) -> None:
         """Ask v2, which alone tells another account's order from one that is gone. Raises Blocked for the former."""
-        with suppress(OrderMissing, NoRoute, Retired):  # it says the same, or is no longer there
+        with suppress(OrderMissing, NoRoute, Retired):  # v2 says the same, or is no longer there
             self._ask(Call.LOOK, "GET", f"/api/v2{_path_of(order_id)}", OrderView.read)
             raise OrderRetry("one version of the service's API knows the order, the other does not", code="VERSIONS")
 
@@ -225,7 +225,7 @@ class Service(Client):
         return answer
 
     def _note_reads(self, reads: Reads) -> None:
-        if self._shown != "v3":  # what v2 answers to one that began earlier says nothing against it
+        if self._shown != "v3":  # a v2 answer to a call that began earlier says nothing against v3
             self._shown = reads
 
     def _ask_reads(self) -> None:
@@ -245,7 +245,7 @@ class Service(Client):
                 self._ask_reads()
                 event("service.reads", reads=self.reads)
         finally:
-            self._is_asking = False  # first: an inbox that is told asks
+            self._is_asking = False  # first: the inbox that `tell` wakes asks again
             tell()
 
     def _check_url(self, url: str) -> None:

@@ -31,11 +31,11 @@ _LOOKED_AT = 16 * 1024  # bytes of a storage error that are searched for its cod
 
 
 class Call(StrEnum):
-    """What was asked: some words mean something else there."""
+    """Which call was made: what a code means can depend on it."""
 
     CREATE = auto()
     CONFIRM = auto()
-    LOOK = auto()  # how an order is: /orders/{orderId}, whose word alone ends it
+    LOOK = auto()  # how an order is: /orders/{orderId}, whose answer alone can end it
     ORDER = auto()  # something of an order: /orders/{orderId}/…
     REPORT = auto()  # a PDF about what was found, which is no part of the order
     LIST = auto()
@@ -51,11 +51,11 @@ class NoRoute(Retry):
 
 
 class MovedOn(Resync):
-    """The order is further than we thought, it says. Whether that is so, the order itself tells."""
+    """The answer says that the order is further than we thought. Whether that is so, a poll of the order shows."""
 
 
 class Ended(MovedOn):
-    """It has come to its end, or is gone."""
+    """The answer says that the order has come to its end, or is gone."""
 
 
 class Retired(Blocked):
@@ -69,10 +69,10 @@ class ErrorRow:
     kind: type[WatchfolderError]
     reason: str
     only_for: frozenset[Call] = field(default=frozenset(Call))  # elsewhere the status decides
-    looked_at_after: frozenset[Call] = frozenset()  # there it sends us to look at the order
+    looked_at_after: frozenset[Call] = frozenset()  # after these calls it only means: poll the order
     scope: Scope = Scope.EVERYTHING
     advice: str = ""
-    needs_json: bool = False  # without the API's own JSON a status does not say so: a gateway has it, too
+    needs_json: bool = False  # its status means this only with the API's own JSON: a gateway sends it, too
 
 
 _KEY_REFUSED = ErrorRow(

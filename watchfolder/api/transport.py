@@ -48,7 +48,7 @@ class Pace:
 @dataclass(frozen=True)
 class Response:
     status: int
-    headers: Mapping[str, str]  # whatever case they are asked in
+    headers: Mapping[str, str]  # by name in any case
     body: bytes
 
     @property
@@ -187,7 +187,7 @@ class Pulse(Transport):
         self._url = url  # a secret
 
     def beat(self) -> None:
-        """Raise Retry when it was not taken. A redirect is no yes; what is answered is hardly looked at."""
+        """Raise Retry unless the answer is a 2xx, which a redirect is not; the body does not matter."""
         with self._open("GET", self._url, {}, None, self._pace.total_seconds) as reply:
             answer = reply.read(_REFUSAL_LIMIT_BYTES)
         if not answer.is_success:
