@@ -1,7 +1,7 @@
 """Settings from environment variables, for containers: `WATCHFOLDER__INBOXES__PHOTOS__STRENGTH=low`.
 
 A variable's name is the path of a setting in capitals, its parts joined by two underscores; a name that ends in `_FILE`
-gives a file that holds the value. They go before the file, and one inbox can be made of them alone.
+gives a file that holds the value. They override the YAML, and an inbox can be made of them alone.
 """
 
 import re
@@ -98,5 +98,5 @@ def _put(tree: dict[str, Any], path: list[str], value: object) -> None:
         section = {} if at.get(key) is None else at[key]
         if not isinstance(section, dict):
             return
-        at[key] = at = dict(section)  # its own: two may share an anchor
+        at[key] = at = dict(section)  # a copy: two sections may be one by a YAML anchor
     at[path[-1]] = value

@@ -43,7 +43,7 @@ def add_faults_to(faults: list[str]) -> Iterator[None]:
 def keep_known(section: Mapping[str, Any], model: type[Section], faults: list[str], where: str = "") -> dict[str, Any]:
     """Return what `model` knows of a section, with its defaults and those of the sections in it.
 
-    Adds a fault for each key that is not known. What is no section is kept, for the validation to refuse.
+    Adds a fault for each unknown key. A value that should be a section is kept, for the validation to refuse.
     """
     names = model.key_names()
     faults += (f"{where}{key}: {advice(key, model)}" for key in section if key not in names)

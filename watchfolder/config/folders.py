@@ -1,4 +1,4 @@
-"""Folders that must not meet: a delivery would be taken again and paid twice, or one file claimed by two inboxes."""
+"""Folders that must not overlap: a delivery would be taken again and paid twice, or two inboxes claim one file."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
@@ -24,9 +24,9 @@ class _Folder(NamedTuple):
 
 
 def folder_faults(tree: Mapping[str, Any], silent_seconds: float) -> list[str]:
-    """Return a fault for each pair of folders in `tree` that meet. Values that are no paths are passed over.
+    """Return a fault for each pair of folders in `tree` that overlap. Values that are no paths are skipped.
 
-    A folder that does not answer for `silent_seconds` counts as where it is written.
+    Links are followed, but not those in the path of a folder that does not answer for `silent_seconds`.
     """
     named = [("", "state_dir", tree.get("state_dir", Config.model_fields["state_dir"].default))]
     for name, section in inbox_sections(tree):

@@ -1,4 +1,4 @@
-"""Where the API key comes from (the systemd credential, the environment, a file), and page's and webhook's secrets."""
+"""The secrets: the API key, from the systemd credential, the environment or a file, and those of page and webhook."""
 
 import contextlib
 import os
@@ -45,7 +45,7 @@ def read_secret_files(
 
 
 def _find_key(environ: Mapping[str, str], path: str, commands: CommandLine, *, is_named: bool) -> tuple[str, KeyOrigin]:
-    """Return the key, and where it came from: in the end from the file at `path`, which is "" where that is none."""
+    """Return the key, and where it came from: last of all the file at `path`, "" if the configured value is no path."""
     folder = environ.get("CREDENTIALS_DIRECTORY")
     if folder and os.path.lexists(credential := os.path.join(folder, CREDENTIAL)):
         origin = f"the systemd credential {CREDENTIAL}"
@@ -64,7 +64,7 @@ def _find_key(environ: Mapping[str, str], path: str, commands: CommandLine, *, i
 
 
 def _refuse_mode(path: str, origin: str, forbidden: int, change: str, commands: CommandLine) -> None:
-    """Refuse what others can read. The secrets that an engine lays into a container are for all in there alone."""
+    """Refuse a file that others can read, except a container engine's secrets: only its own container has those."""
     with contextlib.suppress(OSError):
         if not path.startswith(_ENGINES_SECRETS) and stat.S_IMODE(os.stat(path).st_mode) & forbidden:
             command = commands.as_root(f"{change} {quoted(path)}")
@@ -72,7 +72,7 @@ def _refuse_mode(path: str, origin: str, forbidden: int, change: str, commands: 
 
 
 def find_password(password_file: object, commands: CommandLine) -> str:
-    """Return the status page's password, which its owner alone can read. The configured value is still unchecked."""
+    """Return the status page's password from a file that only its owner may read, named by an unchecked value."""
     path = as_path(password_file)
     if not path:
         return ""

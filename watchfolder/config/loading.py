@@ -80,7 +80,7 @@ def load(
 
 
 def _is_found(source: str, environ: Mapping[str, str]) -> bool:
-    """Do people who name no file mean this one, whatever folder they are in? In a container that is always the same."""
+    """Is this file found without -c from any folder? In a container people are always in the same one."""
     if environment.is_container(environ):
         with contextlib.suppress(ConfigError):
             return source == find(None, environ)

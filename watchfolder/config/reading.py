@@ -19,7 +19,7 @@ _TEXT = "tag:yaml.org,2002:str"
 def read(path: str, faults: list[str]) -> dict[str, Any]:
     """Return what `path` holds, and add a fault for each key that is there twice.
 
-    Without a path there is no file: all of it is blank.
+    Without a path there is no file, and the tree is empty.
     """
     loader = _Loader(_text_of(path) if path else "")
     try:

@@ -39,7 +39,7 @@ DEFAULT_SERVICE: Final = "anti-ai"
 KEEPS_ORIGINALS: Final = "watermark-embed"
 """The service of an inbox whose originals another one may borrow."""
 VERDICTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "ai-detection": ("likely_real", "uncertain_real", "uncertain_ai", "likely_ai"),  # the likelier, the later
+    "ai-detection": ("likely_real", "uncertain_real", "uncertain_ai", "likely_ai"),  # the later, the likelier AI
     "watermark-extract": ("detected", "undetected", "inconclusive", "unsupported", "error"),
 }
 """What a service can say of a picture, where it makes none."""
@@ -49,7 +49,7 @@ VERDICTS: Final[Mapping[str, tuple[str, ...]]] = {
 class Of:
     """Marks a key of an inbox that only these services have.
 
-    `words` are values that only some of them know. Where it `may_idle`, a default may stand with any service.
+    `words` are values that only some of them know. If it `may_idle`, its default may be written with any service.
     """
 
     services: frozenset[str]
@@ -78,7 +78,7 @@ Texts = Annotated[tuple[str, ...], Strict(strict=False)]
 
 
 _BESIDE: Final = "beside the file"
-"""Marks a key that the loader finds, and no file may hold."""
+"""Marks a field that the loader sets, and that the YAML may not hold."""
 
 
 class Section(BaseModel):
@@ -136,9 +136,9 @@ class ApiSection(Section):
 
     @property
     def fingerprint(self) -> str:
-        """Tells this key from others, as this address knows it: too short to be the key's only fit.
+        """A hash that tells this key, at this address, from others; so short that many keys would fit it.
 
-        On this machine a sandbox or a tunnel answers, at whatever port.
+        All loopback addresses count as one: a sandbox or a tunnel answers there, at any port.
         """
         is_usual = self.base_url == type(self).model_fields["base_url"].default
         address = "" if is_usual else f" {'loopback' if self.is_loopback else self.base_url}"
@@ -196,7 +196,7 @@ class WebhookSection(Section):
 
 
 class BurstSection(Section):
-    """As many new files within so many minutes are a person's work; more may be a mistake."""
+    """So many new files within so many minutes are normal; more may be a mistake."""
 
     files: int = Field(ge=1, le=10_000_000)
     minutes: float = Field(gt=0, le=7 * 1440)

@@ -1,4 +1,4 @@
-"""What stands behind the first picture of a file, and says how long it is: a film, further pictures, a phone's trailer.
+"""What follows the first picture of a file and tells its own length: a film, further pictures, a phone's trailer.
 
 A copy that is under way has written the first picture long before the last byte of such a file. Taken then, the
 original would be torn in two.
@@ -85,7 +85,7 @@ def _size_of_parts(text: bytes) -> int:
 
 
 def check(source: Source, end: int, announced: int = 0) -> None:
-    """Doubt whether all is there that stands behind a picture that ends at `end`, or is `announced` to reach so far."""
+    """Record a doubt unless all is there that follows a picture which ends at `end`, up to the `announced` offset."""
     try:
         is_missing = announced > source.size or _is_part_missing(source, end)
     except Incomplete:

@@ -37,9 +37,9 @@ def check(source: Source) -> None:
     else:
         end = written_end = max(file_bytes, start + max(header.packed_bytes, 1))
     source.require(end)
-    if source.has_hole(0, end):  # black that a sparing copy left out, or not written yet
+    if source.has_hole(0, end):  # black that a sparse copy left out, or not written yet
         source.doubt(Lack.EMPTY_PART)
-    if file_bytes > source.size:  # it is 0 or wrong in many files, so it cannot convict; but it is a reason to wait
+    if file_bytes > source.size:  # it is 0 or wrong in many files, so it proves nothing; but it is a reason to wait
         source.doubt(Lack.EMPTY_END)
     source.check_end(written_end)
 

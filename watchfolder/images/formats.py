@@ -184,7 +184,7 @@ _CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 
 def identify(head: bytes, name: str, *, takes_pdf: bool = False) -> Format | Foreign | None:
-    """Tell what begins with `head` (a few KiB), or None where that cannot be told (yet). Bytes go before the name."""
+    """Say what begins with `head` (a few KiB); None: not known (yet). Bytes count for more than the name."""
     found = _identify_bytes(head)
     by_name = foreign_named(name)
     if found is None and is_named_picture(name) and _is_bmp_without_header(head):
@@ -201,7 +201,7 @@ def is_named_picture(name: str) -> bool:
 
 
 def format_named(name: str, *, takes_pdf: bool = False) -> Format:
-    """Return the format whose extension a name has; the most frequent one where it has none of these."""
+    """Return the format whose extension a name has; JPEG where it has none of these."""
     found = next((each for each in Format if _extension(name) in EXTENSIONS[each]), Format.JPEG)
     return found if takes_pdf or found is not Format.PDF else Format.JPEG
 

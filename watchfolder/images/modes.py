@@ -1,4 +1,4 @@
-"""How are the pixels of a picture kept? Read from its head, for services that do not take every way. Pure.
+"""How are the pixels of a picture stored? Read from its head, for services that do not take every mode. Pure.
 
 What cannot be read is left to the service to judge: an answer is never a guess.
 """

@@ -1,7 +1,7 @@
 """A PNG is whole when its chunks lead, one behind the other, to IEND.
 
-Each carries a checksum. It is verified where the file system does not tell that the chunk was written: a downloader
-with several connections leaves pages of zeros in the middle.
+Each has a checksum. It is verified where the file system cannot say that the chunk was written: a downloader with
+several connections leaves pages of zeros in the middle.
 """
 
 import struct

@@ -9,7 +9,7 @@ ReadAt = Callable[[int, int], bytes]
 FindHole = Callable[[int], int | None]
 """offset → where the first byte at or behind it lies that nobody has written; the file's size where there is none.
 
-None: none is known of, but the file system does not tell of all.
+None: none is known, but the file system does not report all of them.
 """
 
 READS_AT_MOST = 250_000  # a PNG of 2 GB in chunks of 8 KiB, libpng's own size; half a second of system calls
@@ -75,7 +75,7 @@ class Source:
             raise Incomplete(Lack.CUT)
 
     def doubt(self, reason: str) -> None:
-        """Record a reason why the picture may not be all there, though its bytes could be meant so."""
+        """Record a reason why the picture may not be all there, although its bytes could be meant that way."""
         self.doubts = self.doubts or reason
 
     def has_hole(self, start: int, end: int) -> bool:
@@ -92,10 +92,10 @@ class Source:
         return not self.has_hole(start, end) and self._is_told
 
     def doubt_empty(self, block: bytes, offset: int) -> None:
-        """Doubt pages of zeros within data that is packed, where a picture has them only for large areas of one colour.
+        """Doubt pages of zeros within compressed data, where only large areas of one colour have them.
 
-        Known as written, they are doubted still when they begin or end with a page: a picture's own do so by chance
-        in one of 4,096, those of a writer that fills a file with zeros beforehand nearly always.
+        Zeros that are known as written are doubted, too, if they begin or end with a page: a picture's own do so by
+        chance in one of 4,096, those of a writer that fills a file with zeros beforehand nearly always.
         """
         for at in range(-offset % PAGE, len(block) - PAGE + 1, PAGE):
             if block.startswith(_EMPTY_PAGE, at):

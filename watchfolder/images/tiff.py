@@ -2,7 +2,7 @@
 
 The directories may lie anywhere, often at the end, so the length of the file proves nothing and there is no end mark.
 What is wrong beside the pixels of the first page (a text, EXIF, a next page that is not there) is some writer's fault
-more often than a cut: it is doubtful, and time must tell.
+more often than a cut: it is doubtful, and waiting will show.
 """
 
 import contextlib
@@ -73,7 +73,7 @@ class Tiff:
             page = self._check_page(page)
         if not self._has_picture:  # many writers fill in the pointer to the first page last
             raise Incomplete(Lack.WITHOUT_PICTURE)
-        if self._source.has_hole(0, self._source.size):  # black that a sparing copy left out, or not written yet
+        if self._source.has_hole(0, self._source.size):  # black that a sparse copy left out, or not written yet
             self._source.doubt(Lack.EMPTY_PART)
         # The end of the file, not of the pages we know: zeros may hide the pointer to the next page. A directory at the
         # very end closes with such a pointer, and that is zero by right.
@@ -156,7 +156,7 @@ class Tiff:
         return has_pixels
 
     def _size_of(self, start: int, size: int, directory: int, needed: int) -> int:
-        """Return the length that readers reckon for a piece where the one that is named makes no sense.
+        """Return the length that readers assume for a piece where the one that is named makes no sense.
 
         0 may be a writer's habit, or a piece that is not written yet. What reaches beyond the end of the file is wrong
         where the directory was written behind the piece, or when its pixels need less.

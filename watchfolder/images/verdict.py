@@ -45,7 +45,7 @@ class Kind(StrEnum):
     PARTIAL = "partial"  # a picture that is not complete, or a picture's name over bytes that tell nothing yet
     FOREIGN_PICTURE = "foreign_picture"  # RAW, HEIC, PSD…: `foreign.advice` says how to convert it
     NOT_A_PICTURE_BUT_NAMED_SO = "not_a_picture_but_named_so"
-    OTHER = "other"  # none of our business: it stays where it is
+    OTHER = "other"  # no picture at all: it stays where it is
 
 
 @dataclass(frozen=True)
