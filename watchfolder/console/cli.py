@@ -47,7 +47,7 @@ def main() -> None:
     try:
         app(prog_name="watchfolder")
     except SystemExit as ending:
-        has_reader_gone = sys.stdout is not stdout  # typer has put another one in its place
+        has_reader_gone = sys.stdout is not stdout  # then typer has replaced it
         code: object = exit_codes.UNFINISHED if has_reader_gone else ending.code
     except OSError as error:
         if not disk.is_stdout_broken():

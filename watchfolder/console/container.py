@@ -1,6 +1,6 @@
-"""What a start in a container does first: become the user that it is told, and make what its two mounts lack.
+"""What a start in a container does first: become the user of $PUID and $PGID, and make what its two mounts lack.
 
-The image says by environment variables where everything lies, as they do for any other setting.
+The image sets by environment variables where everything lies; like any setting, they can be set otherwise.
 """
 
 import os
@@ -33,13 +33,13 @@ _NOTE = """\
 
 """
 _A_NUMBER = "1026 (the command id says yours)"
-_PASSWORD_BYTES = 12  # of chance
+_PASSWORD_BYTES = 12  # random ones
 
 
 def begin(environ: Mapping[str, str]) -> None:
-    """Become $PUID and $PGID, where root may, with $UMASK. From then on all is said on stdout, where engines look.
+    """Become $PUID and $PGID, if we are root, with $UMASK. From then on all output goes to stdout, where engines look.
 
-    For what is wrong in them stands what holds without them: `read` tells it, also on the page.
+    One that is wrong counts as left out here; `read` refuses it, which is shown on the page, too.
     """
     os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
     numbers, wrong = _read_user(environ)
@@ -48,7 +48,7 @@ def begin(environ: Mapping[str, str]) -> None:
     if os.geteuid() == 0:
         with suppress(FolderFault):  # what its user may not read is said when it is read
             disk.give_all(environ[config.CONTAINER], user, group)
-        if not wrong:  # nobody could take it back from another user
+        if not wrong:  # if the numbers are wrong: only root could take it back from another user
             with suppress(FolderFault):
                 disk.give_empty_folder(_PHOTOS, user, group, is_private=False)  # made by root, or by the engine
         disk.act_as(user, group, [each for each in os.getgroups() if each])
@@ -97,7 +97,7 @@ def _make_files(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _is_missing(path: str, folder: str) -> bool:
-    """Is it ours to make? What lies elsewhere somebody else mounts there, such as the engine its secrets."""
+    """Is it missing, and ours to make? What lies elsewhere is somebody else's mount, such as the engine's secrets."""
     return _is_in(path, folder) and not os.path.lexists(path)
 
 
@@ -106,7 +106,7 @@ def _is_in(path: str, folder: str) -> bool:
 
 
 def require_mount(found: Config) -> None:
-    """Let nothing lie in the container's own layer, which goes when the image is updated. Raises ConfigError."""
+    """Refuse a folder in the container's own layer, which is lost when the image is updated. Raises ConfigError."""
     paths = {"state_dir": found.state_dir}
     for name, inbox in found.inboxes.items():
         paths |= {f"inboxes.{name}.{role}": path for role, path in inbox.folders.items()}
@@ -139,7 +139,7 @@ def _add_faults_to(faults: list[str]) -> Iterator[None]:
 
 
 def _clock_faults(name: str) -> list[str]:
-    """Refuse a name that the C library would take for UTC without a word. (A rule such as CET-1CEST is no name.)"""
+    """Refuse a name that the C library would silently take for UTC. (A rule such as CET-1CEST is no name.)"""
     if re.fullmatch(r"[A-Z][A-Za-z_]+(/[A-Za-z0-9_+-]+)+", name) and not os.path.exists(f"/usr/share/zoneinfo/{name}"):
         return [f"$TZ: there is no time zone {name}: write it as in Europe/Berlin, or leave it out for UTC"]
     return []

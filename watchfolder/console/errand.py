@@ -1,7 +1,7 @@
 """A command that always ends: its work is done by a child, which may have asked a share that never answers.
 
 A call that waits for such a share cannot be killed on some file systems (FUSE, NFS mounted `hard`), and a process with
-a thread in it does not end. So the one that the user's shell waits for asks nothing, and ends with the child's word.
+a thread in it does not end. So the process that the shell waits for asks no share, and ends when the child says so.
 """
 
 import os
@@ -11,7 +11,7 @@ from types import FrameType
 from typing import NoReturn
 
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
-_report: int | None = None  # where the child says with which code it has ended
+_report: int | None = None  # the pipe to which the child writes its exit code
 
 
 def begin() -> None:
@@ -29,12 +29,12 @@ def begin() -> None:
 
 
 def end(code: int) -> None:
-    """Say the exit code, if a process waits for it, and end without waiting for any thread."""
+    """Write the exit code to the waiting process, if there is one, and end without waiting for any thread."""
     if _report is None:
         return
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    os.closerange(0, 3)  # a reader of our output waits for its end, and we may stay
+    os.closerange(0, 3)  # a reader waits for the end of our output, and this process may never end
     os.write(_report, bytes([code]))
     os._exit(code)
 
@@ -57,7 +57,7 @@ def _wait(child: int, reading: int) -> NoReturn:
 
 
 def _end_by(number: int) -> NoReturn:
-    if number != signal.SIGKILL:  # which nobody can handle, nor ask for
+    if number != signal.SIGKILL:  # whose handling cannot be set
         signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     os._exit(128 + number)

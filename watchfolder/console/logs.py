@@ -29,9 +29,9 @@ def set_up(
     environ: Mapping[str, str],
     stream: TextIO,
 ) -> None:
-    """Send all logging, and every exception that nobody caught, to `stream`; again and again if need be.
+    """Send all logging, and every exception that nobody caught, to `stream`; a later call replaces an earlier one.
 
-    `auto` is text, without time where `stream` is the systemd journal, which keeps its own. Libraries are heard from
+    `auto` is text, without time where `stream` is the systemd journal, which keeps its own. Libraries are logged from
     WARNING on.
     """
     for old in [handler for handler in logging.root.handlers if isinstance(handler, _Handler)]:
@@ -60,13 +60,13 @@ def _is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
 class _Handler(logging.StreamHandler[TextIO]):
     @override
     def handleError(self, record: logging.LogRecord) -> None:
-        """Go on without the line: logging's own way prints the record as it is, secrets and all."""
+        """Go on without the line: logging's own handler prints the record as it is, secrets and all."""
         with suppress(OSError, ValueError):
             self.stream.write(f"ERROR log.failed logger={record.name} at={record.filename}:{record.lineno}\n")
 
 
 class _Formatter(logging.Formatter):
-    """Makes lines of a record, each with the priority that the journal reads, if it is for that.
+    """Makes lines of a record, for the systemd journal each with the priority that it reads.
 
     Text is TIME LEVEL event key=value key="value with spaces", an exception's lines below it, indented; JSON is one
     object a line: time (RFC 3339, UTC), level, event, facts, exception (null, or its traceback).

@@ -33,7 +33,7 @@ class ProgressBar(Progress):
         self.add_task("looking", total=None)
 
     def follow(self, config: Config) -> None:
-        """Show the same, whatever the configuration."""
+        """Do nothing: what is shown does not depend on the configuration."""
 
     def see(self, snapshot: Snapshot) -> None:
         (task,) = self.tasks

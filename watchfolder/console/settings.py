@@ -1,4 +1,4 @@
-"""The configuration as every command reads it, its key kept out of all that is said from then on."""
+"""The configuration as every command reads it, its secrets kept out of all output from then on."""
 
 import re
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def read(path: str, environ: Mapping[str, str], *, needs_key: bool = True) -> Co
 
 
 def _keep_all_secret(found: Config) -> Config:
-    """Keep what is secret in it out of all that is said from now on."""
+    """Keep what is secret in it out of all output from now on."""
     keep_secret(found.api.key.get_secret_value())
     keep_secret(found.webhook.secret.get_secret_value())
     for url in (*found.notify, *filter(None, [found.heartbeat_url])):
@@ -52,7 +52,7 @@ def read_beside(path: str, environ: Mapping[str, str]) -> Config:
 
 
 def read_for_reload(path: str, environ: Mapping[str, str]) -> Config:
-    """Return the configuration. Raises ConfigError for whatever the daemon that runs refuses it."""
+    """Return the configuration. Raises ConfigError for all that a running daemon would refuse."""
     found = read_for_work(path, environ)
     if _has_moved_state(found):
         raise ConfigError(STATE_MOVED)
@@ -94,7 +94,7 @@ def notify_faults(found: Config) -> list[str]:
 def _secret_parts(url: str) -> list[str]:
     """Return the whole address, and what in it is long enough to be a token and not a word that others use.
 
-    The host is spared where it is one (https): a line about a server that does not answer should name it.
+    Not the host of an http address: a line about a server that does not answer should name it.
     """
     parts = re.split(r"[/:@?&=#]", re.sub(r"^https?://[^/@]+(?=/|$)", "", url))
     return [url, *(part for part in parts if len(part) >= _TOKEN_LENGTH)]

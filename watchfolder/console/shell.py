@@ -59,7 +59,7 @@ def warn(text: str) -> None:
 @contextmanager
 def in_words(tell: Callable[[str], None] = warn) -> Iterator[None]:
     """Turn our errors into lines on stderr, or for `tell`, and an exit code; say what people without rights can do."""
-    is_root = os.geteuid() == 0  # as which it begins: it acts as the daemon's user soon
+    is_root = os.geteuid() == 0  # asked now: a command becomes the daemon's user later
     try:
         yield
     except (WatchfolderError, UnknownName) as error:
@@ -94,14 +94,14 @@ def fail(text: str, code: int, tell: Callable[[str], None] = warn) -> NoReturn:
 
 
 def say(lines: Iterable[str], *, quiet: bool = False) -> None:
-    """Say what goes well, unless that is to be left out."""
+    """Print what went well, unless `quiet`."""
     for line in lines:
         if not quiet:
             typer.echo(line)
 
 
 def tell_fault(text: str) -> None:
-    """Say what is wrong where the other findings are."""
+    """Print what is wrong as a finding, on stdout with the others."""
     for line in text.split("\n"):
         tell_finding(printable(line), is_ok=False)
 

@@ -73,7 +73,7 @@ def findings(config: Config, user: str | None) -> Iterator[CheckResult]:
 
 
 def accept(config: Config, name: str) -> Iterator[str]:
-    """Take a configured folder, or all of an inbox, as they now are, on a person's word; give each path.
+    """Accept a configured folder, or all of an inbox, as they are now, because a person says so; give each path.
 
     Raises UnknownName, FolderFault.
     """
@@ -115,7 +115,7 @@ def _webhook(config: Config) -> str:
 def _closed_files(config: Config, user: str) -> Iterator[CheckResult]:
     """Name the files that `user`, as whom we act, cannot read, and the command that changes it.
 
-    Missing ones are told when the configuration is read.
+    Reading the configuration has reported missing ones.
     """
     unit = unit_of(config.source)
     is_key_ours = config.api.key_origin == "file" and not (unit and unit.reads_key)
@@ -244,7 +244,7 @@ def _folder(inbox: Inbox, role: str, path: str, folders: Folders) -> CheckResult
 
 
 def _to_be_made(path: str, folders: Folders) -> str:
-    """Answer for the one folder that a run makes itself."""
+    """Check that a run can make the one folder that it makes itself."""
     folders.require_mount(path)
     above = os.path.dirname(path)
     with _rights_told(above, folders), _probe(above) as place:
@@ -287,7 +287,7 @@ def _claim(inbox: Inbox) -> str:
 
 @contextlib.contextmanager
 def _work_folder(inbox: Inbox) -> Iterator[None]:
-    """Have a work folder for the length of a try: made for good, it locks all other users out."""
+    """Have a work folder in the block only: if it stayed, it would lock out every other user, such as the daemon's."""
     above, name = os.path.split(inbox.work)
     is_ours = not os.path.isdir(inbox.work)
     if is_ours:
@@ -300,7 +300,7 @@ def _work_folder(inbox: Inbox) -> Iterator[None]:
 
 
 def _is_one_rename(inbox: Inbox) -> bool:
-    """Try: two mounts of one file system have its device number and still know no rename between them."""
+    """Try a rename: two mounts of one file system have one device number, and still no rename between them."""
     with _probe(inbox.path) as source, _probe(inbox.work) as target:
         _write(source)
         before = disk.stat_of(source)

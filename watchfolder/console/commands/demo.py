@@ -64,7 +64,7 @@ def demo() -> None:
 
 @contextmanager
 def _kept_at_end() -> Iterator[Path]:
-    """Give a folder that stays when the block comes to its end, and goes when it does not."""
+    """Give a folder that stays when the block ends normally, and is removed when it raises."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     root = Path(tempfile.mkdtemp(prefix="watchfolder-demo-"))
@@ -90,7 +90,7 @@ def _run(root: Path, *, has_person: bool) -> "Outcome":
         pushes = Pushes()
         with closing(Page(found.http, pushes)) as page:
             onlookers = (page, programme)
-            for is_last in (True,) if has_person else (False, True):  # the second sees to what came out of the first
+            for is_last in (True,) if has_person else (False, True):  # the second takes what came out of the first
                 outcome = daemon.run(
                     found, _end_at_reload(found), once=not has_person, onlookers=onlookers, pushes=pushes
                 )
@@ -176,7 +176,7 @@ def _end_at_reload(found: "Config") -> "Callable[[], Config]":
 
 
 class _Programme:
-    """Tells of the deliveries, of a service's samples together, and, when all are through, what to look at."""
+    """Prints the deliveries, those of a service together, and, when all have come, what to look at."""
 
     def __init__(self, root: Path, shows: tuple[Show, ...], *, has_person: bool) -> None:
         self._root = root
@@ -201,7 +201,7 @@ class _Programme:
         self.tell(is_over=False)
 
     def tell(self, *, is_over: bool) -> None:
-        """Tell what has come: what is not whole only when the run is over."""
+        """Print what has come; of a service of which some is missing, only when the run is over."""
         are_whole = []
         for show in self._to_show:
             there = self._deliveries_of(show)

@@ -1,4 +1,4 @@
-"""What would a run do and cost? Looked up without touching a file or asking the service."""
+"""What would a run do and cost? Found out without changing a file or asking the service."""
 
 import math
 import os
@@ -30,7 +30,7 @@ _MOST_NAMED = 20
 
 @dataclass
 class InboxPlan:
-    """What one inbox holds. Files, bytes, and names that are escaped."""
+    """What one inbox holds. Counts are files, `size` is in bytes, names are escaped."""
 
     inbox: Inbox
     reads: str
@@ -69,7 +69,7 @@ class InboxPlan:
         return self._paid_for(self.sent + (self.released if with_held else 0), self.free)
 
     def passed_on(self, *, with_held: bool) -> "_Cost":
-        """Return what it costs that comes here from the inboxes before it, at most: what is no picture is not taken."""
+        """Return the cost, at most, of what the inboxes before it deliver here: not all of that need be taken."""
         came = 0
         for each in self.before:
             going = each.sent + (each.released if with_held else 0) - each.free
@@ -110,8 +110,8 @@ class _Cost:
 
 def tell(config: Config) -> Iterator[str]:
     plans = _plan_all(config)
-    is_met = is_held(Place(config.state_dir, "lock"))  # a daemon that runs has counted them as they came
-    new = {name: 0 if is_met else plan.answers.total() for name, plan in plans.items()}
+    is_counted = is_held(Place(config.state_dir, "lock"))  # by a daemon that runs, as they came
+    new = {name: 0 if is_counted else plan.answers.total() for name, plan in plans.items()}
     wanted = {name: 0 if plan.fault else plan.answers[Action.TAKE] for name, plan in plans.items()}
     for name, told in quota.Quota(config, Clock()).dry_run(new, wanted).items():
         plan = plans[name]

@@ -86,8 +86,8 @@ class _Spot:
 def explain(path: str, config: Config, act_as_daemon: Callable[[], object]) -> Iterator[str]:
     """Give lines for a person. Raises UnknownName for a path in none of our folders, FolderFault.
 
-    What root may do says nothing of the daemon, so all but one question is asked as its user: the service lets the
-    daemon see who writes somebody else's file, and its user alone may not.
+    What root may do says nothing of the daemon, so all but one question is asked as its user: whether somebody writes
+    to another user's file. The daemon can see that by its unit's CAP_LEASE, which its user alone does not have.
     """
     spot = _find(path, config)
     if spot is None:
@@ -142,7 +142,7 @@ def _has_writer(place: Place) -> bool:
 
     try:
         return bool(place.name) and disk.answer_of(ask, place.root)
-    except FolderFault:  # what is wrong there is told where it is looked at as the daemon
+    except FolderFault:  # the look as the daemon will report it
         return False
 
 
@@ -169,7 +169,7 @@ def _of_left(path: str, config: Config) -> Iterator[str]:
 
 
 def _find_left(path: str, config: Config) -> tuple[dict[str, str], list[Order]]:
-    """Return the folders above it that were met, with their inboxes, and the orders of inboxes that left."""
+    """Return the known folders above it, with their inboxes, and the orders of inboxes that left."""
     try:
         met = {top: name for top, name in known_folders(config.state_dir).items() if f"{path}/".startswith(f"{top}/")}
         return met, [order for order in read_orders(config.state_dir) if order.inbox not in config.inboxes]
@@ -347,7 +347,7 @@ def _of_next(spot: _Spot, config: Config) -> Iterator[str]:
 
 
 def _of_ended(spot: _Spot, config: Config) -> Iterator[str]:
-    """Tell of what was sent or delivered, or of that which it lies beside."""
+    """Tell of what was sent or delivered; for a file beside it (a report, a table), of what it belongs to."""
     known = {"": spot}
     if spot.role == "outbox" and (beside := picture_beside(spot.place.base)):
         known[f"This is {_BESIDE[beside[1]]} the picture beside it."] = spot.beside(beside[0])

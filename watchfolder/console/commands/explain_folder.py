@@ -43,7 +43,7 @@ class _Alike:
 
 
 def _collect(said: Iterable[tuple[str, str]], folder: str) -> dict[str, _Alike]:
-    """Collect what is said of each name; the names are told as they are below `folder`."""
+    """Group names by what is said of them; they are shown as they are below `folder`."""
     found: dict[str, _Alike] = {}
     for what, name in said:
         alike = found.setdefault(what, _Alike())

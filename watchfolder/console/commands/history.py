@@ -62,7 +62,7 @@ def history(
 
 @contextmanager
 def broken_lines() -> Iterator[Callable[[str], None]]:
-    """Count the lines that are none of ours, and say at the end how many were passed over, and where."""
+    """Count the lines that cannot be read, and say at the end how many were skipped, and where."""
     broken: Counter[str] = Counter()
     yield lambda month: broken.update([month])
     for month, number in broken.items():

@@ -1,8 +1,8 @@
-"""Our books beside the service's: what was paid and never delivered, and what was delivered though it knows nothing.
+"""Our books beside the service's: what was paid and never delivered, and what was delivered but is unknown to it.
 
 The service's list is read first, then the journal, then the history: an order moves the other way, so that one that is
 under way now is never taken for a lost one. What was paid and never delivered can be fetched straight from the service,
-while it keeps that, where the picture is no longer here or nothing is known of it; else `retry` brings the result home.
+while it keeps that, where the picture is no longer here or nothing is known of it; else `retry` gets it delivered.
 """
 
 import os
@@ -200,7 +200,7 @@ def _not_delivered(known: KnownOrder, missing: list[str], config: Config) -> Und
 
 
 def _is_free(order: Order, config: Config) -> bool:
-    """Does the order go on, unpaid, when its picture comes back? As `intake` will judge it."""
+    """Does the order go on without being paid again when its picture comes back? As `intake` will judge it."""
     inbox = config.inboxes.get(order.inbox)
     if inbox is None or order.state is not State.QUARANTINED or not order.is_resumable or order.is_of_many:
         return False
@@ -282,7 +282,7 @@ def _fetch(service: Service, link: Link, wanted: Place, mark: str) -> str:
 
 
 def _base(order: Undelivered, number: int, count: int) -> str:
-    """Return how a result is called: as its picture was, where that is sure, else by the order's number."""
+    """Return a name for a result: its picture's, where that is certain, else one with the order's number."""
     if count == len(order.files) == 1:
         return os.path.basename(order.files[0])
     return f"order {order.order_id}" + (f" {number}" if count > 1 else "")

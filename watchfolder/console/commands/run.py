@@ -83,7 +83,7 @@ def run(  # noqa: PLR0913 - each is an option
 def _work(
     read: Callable[[], Config], set_up_logs: Callable[[], None], *, once: bool, adopt: bool, has_bar: bool
 ) -> "Outcome":
-    from watchfolder import daemon  # before `read`: whom we act as from then on may not read our own code
+    from watchfolder import daemon  # before `read`, after which we may be a user who cannot read our code
     from watchfolder.notify import Alarms
 
     found, counters, pushes = read(), Counters(State), Pushes()

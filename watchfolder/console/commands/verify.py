@@ -115,7 +115,7 @@ def _check(wanted: list[ExpectedFile], config: Config) -> Iterator[Verified]:
 
 
 def _fault_of(root: str, token: disk.Question[str | None], folders: Folders) -> str | None:
-    """Say what is wrong with an outbox. A folder without a token is told, never given one: we only look."""
+    """Say what is wrong with an outbox. A folder without a token is reported, never given one: we only look."""
     try:
         if token.answer() is None:
             return f"{root}: {NOT_KNOWN}"

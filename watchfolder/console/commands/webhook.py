@@ -174,7 +174,7 @@ def _add_webhook(config: Config, webhooks: "Webhooks", before: "Sequence[Webhook
 
 
 def _write_secret(made: "Webhook", config: Config, webhooks: "Webhooks") -> None:
-    """Write the secret down, or take the registration back, which nobody could use."""
+    """Store the secret; if that fails, remove the registration, which nobody could use without it."""
     try:
         disk.write_atomically(_secret_place(config), f"{made.secret or ''}\n".encode(), mode=0o600)
     except FolderFault as fault:
