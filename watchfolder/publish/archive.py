@@ -1,4 +1,4 @@
-"""The one ZIP in which the service may give an order's results: hostile input, of which bytes are taken and no path."""
+"""The ZIP in which the service may return all results of an order: hostile input, whose paths are never used."""
 
 import contextlib
 import io
@@ -17,15 +17,15 @@ from watchfolder.images import EXTENSIONS
 from watchfolder.publish.results import RESULT_LIMIT_BYTES, Fetch
 
 _BLOCK_BYTES = 1 << 18
-_LONGEST_READ = 1 << 19  # bytes: of the table of contents, which is read in one go, among others
-_CODINGS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})  # others take memory as the archive likes
+_LONGEST_READ = 1 << 19  # bytes at once; zipfile reads the whole central directory so
+_CODINGS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})  # others let the archive say how much memory they take
 _ENDINGS = frozenset(chain.from_iterable(EXTENSIONS.values()))
 _FOREIGN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError, EOFError)
-"""What `zipfile` raises for what it cannot read, an encrypted entry among others."""
+"""What `zipfile` raises for what it cannot read, such as an encrypted entry."""
 
 
 class Archive:
-    """Results of one order, each under the name that the picture was sent by, in a hidden file until it is removed."""
+    """The results of one order, each found by the name that its picture was sent by. A hidden file until `remove`."""
 
     def __init__(self, part: Place) -> None:
         self._part = part
@@ -40,7 +40,7 @@ class Archive:
     def copy(self, sent_name: str, sink: Callable[[bytes], object]) -> int:
         """Copy one result into `sink` and return its length.
 
-        Raises OrderRetry when the archive has none, or is none; FileNotFoundError when somebody has removed it.
+        Raises OrderRetry when it is not there or the archive is unreadable; FileNotFoundError when that is gone.
         """
         received = 0
         with self._opened() as archive:
@@ -68,7 +68,7 @@ class Archive:
 
 
 class _Bounded(io.BufferedReader):
-    """A file of which nobody reads much at once, and nothing outside of it: an archive says what is read, and where."""
+    """A file that refuses long reads and seeks beyond its ends: the archive itself says how much is read, and where."""
 
     @override
     def read(self, size: int | None = -1) -> bytes:
@@ -90,7 +90,7 @@ class _Bounded(io.BufferedReader):
 
 
 def _entry_of(archive: zipfile.ZipFile, sent_name: str) -> zipfile.ZipInfo:
-    """Find the one entry that is called as the picture was, in whatever folder; the ending is the result's own."""
+    """Find the one entry with the picture's name, in any folder; its extension is that of the result's own format."""
     stem = names.split(sent_name)[0]
     found = [entry for entry in archive.infolist() if _is_named(entry, stem)]
     if len(found) != 1:

@@ -1,4 +1,4 @@
-"""What comes to lie beside a picture that has been delivered: heatmaps and reports, received as results are."""
+"""Files beside a delivered picture: a heatmap and a report, received as results are, and a keyword in a sidecar."""
 
 import contextlib
 import os
@@ -17,13 +17,13 @@ from watchfolder.publish.pictures import Publisher
 from watchfolder.publish.results import Fetch, part_gone, receive, report_format
 
 XMP_SUFFIX = ".xmp"
-_XMP_LIMIT = 16 << 20  # bytes of a sidecar: an editor's holds its whole history
+_XMP_LIMIT = 16 << 20  # bytes; an editor's sidecar can hold its whole history
 _MOST_TRIES = 3  # to add a keyword while somebody else writes that sidecar
 _ENCLOSED = re.compile(r"(.+)\.(heatmap|report\.[a-z]{2}-[A-Z]{2}|xmp)(?: \([0-9]+\))?(\.webp|\.png|\.jpg|\.pdf)?")
 
 
 def picture_beside(base: str) -> tuple[str, EnclosureKind] | None:
-    """Return the name of the picture that a file of this name would lie beside, and as what."""
+    """Return the picture that a file of this name would lie beside, and as what; None for any other name."""
     found = _ENCLOSED.fullmatch(base)
     if found is None or (found[2] == "xmp") == bool(found[3]):
         return None
@@ -36,7 +36,7 @@ def report_extension(locale: str) -> str:
 
 
 class EnclosurePublisher:
-    """Puts files beside the delivered pictures of one inbox. Every step may have happened before."""
+    """Puts files beside the delivered pictures of one inbox. Every method can be repeated after a crash."""
 
     def __init__(self, publisher: Publisher, journal: Journal) -> None:
         self._publisher = publisher
@@ -44,13 +44,13 @@ class EnclosurePublisher:
         self._journal = journal
 
     def is_there(self, enclosure: Enclosure) -> bool:
-        """Did it get its name before the process died, or before its step failed?"""
+        """Did an earlier try put it there, before the process died or the step failed?"""
         place = Place(self._outbox, enclosure.name) if enclosure.name else None
         return place is not None and disk.is_ours(place, enclosure.size, enclosure.sha256)
 
     @disk.folders_kept_open()
     def put(self, order: Order, enclosure: Enclosure, fetch: Fetch) -> Order:
-        """Receive a heatmap or a report, and name it as the order's picture is called."""
+        """Receive a heatmap or a report and name it after the order's picture. Raises OrderRetry and FolderFault."""
         if enclosure.kind is EnclosureKind.REPORT:
             with self._publisher.new_part() as part:
                 received = receive(None, part, fetch, format_of=report_format)
@@ -69,13 +69,13 @@ class EnclosurePublisher:
 
         is_ours = partial(disk.is_ours, size=noted.size, sha256=noted.sha256)
         name = put_under_free_name(self._outbox, self._beside(order, suffix).name, put, is_ours=is_ours).name
-        received.remove()  # the same lay there already
+        received.remove()  # still there only if the same file had the name already
         event("file.enclosed", order=order.key, inbox=order.inbox, file=name, size=received.size)
         return self._journal.newest(order)
 
     @disk.folders_kept_open()
     def add_keyword(self, order: Order, keyword: str) -> None:
-        """Say it in the XMP sidecar as well, a fresh one or somebody's. Raises UnfitSidecar for one to leave alone."""
+        """Add it to the XMP sidecar, a new one or the user's. Raises UnfitSidecar; OrderRetry while others write it."""
         place = self._beside(order, XMP_SUFFIX)
         for _ in range(_MOST_TRIES):
             with contextlib.suppress(FileExistsError):  # somebody has just written one

@@ -1,6 +1,6 @@
-"""What the service says of a picture: a sidecar beside the picture in the outbox.
+"""Findings on their way to the outbox: a sidecar says what was found, and the picture itself is the delivery.
 
-The picture itself is what is delivered: it moves from the work folder to its name in the outbox, bit for bit.
+It is moved there from the work folder, bit for bit.
 """
 
 import json
@@ -23,7 +23,7 @@ from watchfolder.work import is_unchanged
 class FindingPublisher:
     """Delivers the findings of one inbox's orders, each of one picture, perhaps with its original.
 
-    Every step may have happened before.
+    Every method can be repeated after a crash.
     """
 
     def __init__(self, publisher: Publisher, journal: Journal) -> None:
@@ -33,9 +33,9 @@ class FindingPublisher:
 
     @disk.folders_kept_open()
     def deliver(self, order: Order) -> Order:
-        """Move the picture to the outbox, what is said of it first; what is no longer that picture goes back.
+        """Write the sidecar, then move the picture to the outbox and its original to its place. Raises FolderFault.
 
-        Its original follows, or goes back with it. Raises FolderFault.
+        A picture that has changed since it was sent goes back to the inbox instead, and its original with it.
         """
         (index,) = (index for index, file in enumerate(order.files) if file.role is Role.PICTURE)
         own = [number for number, file in enumerate(order.files) if file.role is not Role.COPY and not file.is_placed]
@@ -71,7 +71,7 @@ class FindingPublisher:
 
 
 class _Sidecar(PictureNote):
-    """What is said of a picture, as JSON beside it."""
+    """A finding as JSON, in a file beside its picture."""
 
     def __init__(self, order: Order, owner: str) -> None:
         super().__init__(owner, self._place_beside, self._text)
@@ -92,6 +92,6 @@ class _Sidecar(PictureNote):
 
     @override
     def remove(self, picture: Place) -> None:
-        """Leave it where the same bytes came by another order: it may be that one's, and is true of them."""
+        """Keep it where another order has delivered the same bytes: it may be that order's, and is true of them."""
         if not disk.is_ours(picture, self._file.size, self._file.sha256):
             super().remove(picture)

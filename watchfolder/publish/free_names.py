@@ -1,4 +1,4 @@
-"""Names that nothing has yet, as near to the wanted one as the folder allows."""
+"""Free names, as close to the wanted one as the folder allows."""
 
 import logging
 import os
@@ -13,9 +13,9 @@ from watchfolder.errors import FolderFault
 from watchfolder.events import event
 
 OBSTACLES = (FileExistsError, NotAFolder, UnfitName)
-"""Faults of a name: another one may do."""
+"""What a name can meet that another name may avoid."""
 
-_MOST_NUMBERS = 1_000  # each costs a look; a scanner may call everything it makes by one name, for years
+_MOST_NUMBERS = 1_000  # each costs a stat; a scanner may give every file the same name for years
 
 
 def free_name(
@@ -26,10 +26,10 @@ def free_name(
     is_ours: Callable[[Place], bool] = lambda _place: False,
     is_folder_fixed: bool = False,
 ) -> str:
-    """Return the first name like `wanted`, or a plainer one where that cannot be, that nothing has.
+    """Return the first free name like `wanted`, in plainer characters where the file system refuses those.
 
-    Nor may anything have the place that one of `also` gives for it, nor may it be among those in `taken`. Where the
-    folder is fixed, another one will not do: its maker finds out that something else has the name.
+    The places that `also` derives from it are free as well, and it is not in `taken`; a place that `is_ours` counts as
+    free. With `is_folder_fixed` no other folder is tried: the caller meets the obstacle when it writes there.
     """
 
     def is_free(place: Place) -> bool:
@@ -54,9 +54,9 @@ def put_under_free_name(
     *also: Callable[[Place], Place],
     is_ours: Callable[[Place], bool] = lambda _place: False,
 ) -> Place:
-    """Have `put` give something the name that `free_name` returns, and the next one when somebody was quicker.
+    """Call `put` with a free place, and with the next one while it raises FileExistsError. Return the place.
 
-    `put` raises FileExistsError where the name is taken. Returns the place, also where ours lies there already.
+    Where `is_ours` says that the file at a taken place is the very one, that place is returned.
     """
     while True:
         place = Place(root, free_name(root, wanted, *also, is_ours=is_ours))
@@ -76,7 +76,7 @@ def another_name(
     *also: Callable[[Place], Place],
     is_folder_fixed: bool = False,
 ) -> str:
-    """Return another name for a file whose own has met one of `OBSTACLES`. Raises that where none would do."""
+    """Return another name for a file whose own has met one of `OBSTACLES`; raise that where no name would help."""
     if isinstance(obstacle, UnfitName):
         wanted = names.as_portable(place.name)
         if wanted == place.name:
@@ -85,12 +85,12 @@ def another_name(
         event("file.renamed", logging.WARNING, inbox=inbox, **facts)
     free = free_name(place.root, wanted, *also, is_folder_fixed=is_folder_fixed)
     if free == place.name and isinstance(obstacle, NotAFolder):
-        raise obstacle  # it stands where the file comes from
+        raise obstacle  # it is in the way of the source, not of this name
     return free
 
 
 def names_for(base: str, limit_bytes: int) -> Iterator[str]:
-    """Give the name, and then numbered ones; where these are used up, the seconds since 1970 are the number."""
+    """Yield the name, then numbered ones from 2; when those are used up, numbers from the seconds since 1970."""
     yield names.with_end(base, "", limit_bytes)
     for number in chain(range(2, _MOST_NUMBERS), islice(count(int(time.time())), _MOST_NUMBERS)):
         yield names.numbered(base, number, limit_bytes)
@@ -113,7 +113,7 @@ def _first(root: str, wanted: str, is_free: Callable[[Place], bool], *, is_folde
 
 
 def _folders(folder: str, limit_bytes: int) -> Iterator[str]:
-    """Give `folder`, then others in its place: somebody's file can have its name."""
+    """Yield `folder`, then numbered ones in its place: a user's file may have its name."""
     yield folder
     top, slash, rest = folder.partition("/")
     for number in range(2, _MOST_NUMBERS if top else 2):

@@ -1,4 +1,4 @@
-"""A list of addresses: a link in the work folder for each line, and at its end what has become of every line."""
+"""Lists of addresses: a link file in the work folder for each line, and at the end a table of what became of each."""
 
 import contextlib
 import os
@@ -25,24 +25,24 @@ _MARKED = re.compile(r"\.failed( \([0-9]+\))?$")
 
 
 class LineEnd(NamedTuple):
-    """What has become of a line: the names of its results; and, where one is missing, why."""
+    """What became of a line: the names of its results, and why one is missing, if so."""
 
     results: tuple[str, ...] = ()
     reason: str | None = None
 
 
 def line_name(name: str, number: int) -> str:
-    """Return how a line of the list `name` is called where a name of its own is needed."""
+    """Return the file name for one line of the list `name`."""
     return names.with_extension(name, f"{number}.url")
 
 
 def list_beside(base: str) -> str | None:
-    """Return the name of the list that a table of this name would lie beside."""
+    """Return the list that a table of this name would lie beside; None for any other name."""
     return f"{base.removesuffix(_TABLE)}.urls" if base.endswith(_TABLE) else None
 
 
 class ListPublisher:
-    """Deals with the lists of one inbox. Every step may have happened before."""
+    """Deals with the lists of one inbox. Every method can be repeated after a crash."""
 
     def __init__(self, publisher: Publisher, journal: Journal) -> None:
         self._originals = publisher.originals
@@ -51,7 +51,7 @@ class ListPublisher:
         self._journal = journal
 
     def read(self, order: Order) -> tuple[Line, ...]:
-        """Return the lines of a list, wherever it lies by now; none if somebody has taken it away."""
+        """Return the lines of a list, in the work folder or where it was moved; none if it was taken away."""
         file = order.files[0]
         goal = self._originals.goal(order, 0)
         places = [self._work.place(order, file)]
@@ -62,17 +62,17 @@ class ListPublisher:
         return ()
 
     def write_links(self, order: Order) -> None:
-        """Lay a link for each file of an order into its work folder. Raises FolderFault."""
+        """Write a link file for each file of an order into its work folder. Raises FolderFault."""
         self._work.make_folder(order)
         for file in order.files:
             place = self._work.place(order, file)
             disk.write_atomically(place, link_file(file.address), mode=0o600, mtime_ns=file.mtime_ns)
 
     def end(self, order: Order, lines: Sequence[Line], told: Mapping[int, LineEnd]) -> Order:
-        """Put the list where originals go, with what has become of each line beside it; or that alone in the outbox.
+        """Move the list to the originals, with a table of what became of its lines beside it.
 
-        The lines that failed are added to the order as a file of their own, which is to be set aside. Raises
-        FolderFault.
+        Where originals are deleted, only the table stays, in the outbox. The lines that failed are added to the order
+        as a second file, which is then quarantined. Raises FolderFault.
         """
         ends = ((line, told[line.number].reason) for line in lines if line.fault is not LinkFault.REPEATED)
         failed = {line: reason for line, reason in ends if reason is not None}
@@ -104,13 +104,13 @@ class ListPublisher:
 
 
 def _failed_name(name: str) -> str:
-    """Return how the failed lines of a list are called: of a list of failed lines alike, but never as itself."""
+    """Return the name of the list of failed lines: `.failed` stands in it once, and it is never the list's own."""
     failed = names.with_extension(f"{_MARKED.sub('', names.split(name)[0])}.urls", f"{_FAILED}.urls")
     return names.numbered(failed, 2) if failed.casefold() == name.casefold() else failed
 
 
 def _by_reason(failed: Mapping[Line, str]) -> str:
-    """Return the failed lines below their reasons, each of which is said once: the list stays one that is taken."""
+    """Return the failed addresses, each reason once above its own as a comment, so that the list can be dropped."""
     addresses: dict[str, list[str]] = {}
     for line, reason in failed.items():
         addresses.setdefault(printable(reason), []).append(line.address)
@@ -128,7 +128,7 @@ def _why(failed: Mapping[Line, str], count: int) -> Why:
 
 
 def _report(lines: Sequence[Line], told: Mapping[int, LineEnd]) -> bytes:
-    """Return a row for each result, and one for what there is not."""
+    """Return the table as CSV: a row for each result, and one with the reason for a line that lacks some."""
     rows = [("line", "address", "result", "reason")]
     for line in lines:
         end, shown = told[line.number], (str(line.number), without_secret(line.address))

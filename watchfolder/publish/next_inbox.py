@@ -1,7 +1,7 @@
-"""The inbox that watches an outbox. What it has taken from there was delivered, though no journal entry says so yet.
+"""The inbox that watches an outbox: a result that it has claimed was delivered, though no journal entry says so yet.
 
-A result may be claimed as soon as it has its name. The entry that says "delivered" comes later, or never, when the
-process dies in between; to give the result its name once more would have it taken, and paid for, twice.
+A result can be claimed as soon as it has its name. The entry that says "delivered" follows later, or never when the
+process dies in between; if the result then got its name again, it would be claimed and paid for twice.
 """
 
 from collections.abc import Collection
@@ -17,7 +17,7 @@ from watchfolder.work import WorkFolder
 
 
 class NextInbox:
-    """Whichever of `inboxes` watches this outbox, if one does."""
+    """The one of `inboxes` that watches this outbox, if any."""
 
     def __init__(self, outbox: str, inboxes: Collection[Inbox], journal: Journal, folders: Folders) -> None:
         self._outbox = outbox
@@ -26,9 +26,9 @@ class NextInbox:
         self._folders = folders
 
     def has_taken(self, order: Order, result: Result) -> bool:
-        """Has it claimed this very result of `order`, since that came?
+        """Has it claimed this result of `order` since that came to its present state?
 
-        The same file by its inode, while both names are there; else the same bytes under the name that was noted.
+        A result is recognized by its inode while both names exist, else by its bytes under the journalled name.
         """
         since = max(moment.at for moment in order.times.values())
         real = disk.follow_links({self._outbox, *(inbox.path for inbox in self._inboxes)})

@@ -27,10 +27,10 @@ _PERHAPS_PAID = "It may have been paid for. Moving it back asks for the same ord
 
 
 class PictureNote:
-    """What is told of a picture in a file beside it: there before the picture, gone when that gets another name."""
+    """A file that tells of the picture beside it: written before that comes, removed if that gets another name."""
 
     def __init__(self, owner: str, place: Callable[[Place], Place], content: Callable[[Place], bytes]) -> None:
-        """`place` says where it lies, `content` what it says; `owner` signs what a crash can leave."""
+        """`place` and `content` are given the picture's place. `owner` marks the temporary files of a crash."""
         self.place = place
         self.content = content
         self._owner = owner
@@ -40,7 +40,7 @@ class PictureNote:
         return disk.is_ours(self.place(picture), len(content), hashlib.sha256(content).hexdigest())
 
     def write(self, picture: Place) -> None:
-        """Write it for where the picture will lie. Raises FileExistsError when another file holds its name."""
+        """Write it before the picture comes to its place. Raises FileExistsError when another file has its name."""
         try:
             disk.write_new(self.place(picture), self.content(picture), owner=self._owner)
         except FileExistsError:
@@ -73,7 +73,7 @@ class Note:
     order: str | None = None  # its key; None: it is no note of ours
     picture: str = ""  # the base name of the picture beside it
     retry_helps: bool = True  # as far as anybody knows
-    is_ours: bool = False  # nobody has written below it
+    is_ours: bool = False  # our mark is its last line: nobody has written below
 
 
 def place_of(picture: Place) -> Place:

@@ -1,4 +1,4 @@
-"""What was dropped: once its result is out it goes to its place, else back into the inbox, or to quarantine.
+"""The dropped files: to the originals once their results are out, else back into the inbox or to quarantine.
 
 Every name is journalled before a file gets it, so each step here may find that it has already happened.
 """
@@ -19,9 +19,9 @@ from watchfolder.publish.notes import PictureNote, QuarantineNote
 from watchfolder.work import WorkFolder, is_unchanged
 
 TEST_ORIGINALS = "test/"
-"""In quarantine: a test key's originals wait there for a live one; nothing failed."""
+"""Below quarantine: originals of a test key wait there for a live one; nothing failed."""
 OTHER_ORIGINALS = "originals/"
-"""The same for those whose inbox has another service now, and no other place for them."""
+"""Below quarantine: originals of a service that the inbox had before, where the present one deletes originals."""
 
 Goal = tuple[str, str] | None
 """A root and the name that is wanted below it; None: the file is deleted."""
@@ -44,13 +44,13 @@ class OriginalPublisher:
 
     @disk.folders_kept_open()
     def give_back(self, order: Order, indexes: Sequence[int]) -> Order:
-        """Move the files back into the inbox, as far as they have come from there. Raises FolderFault."""
+        """Move the files back into the inbox; links written for a list's lines are deleted. Raises FolderFault."""
         of_list = self._is_of_list(order)
         goals = {index: None if of_list else (self._inbox.path, order.files[index].name) for index in indexes}
         return self._move_all(order, goals)
 
     def goal(self, order: Order, index: int) -> Goal:
-        """Say where the original of a delivered file goes."""
+        """Return where the original of a delivered file goes."""
         file = order.files[index]
         source = self.work.place(order, file)
         if self._is_of_list(order):
@@ -62,11 +62,11 @@ class OriginalPublisher:
             return self._inbox.quarantine, TEST_ORIGINALS + file.name
         if self._inbox.originals is not None:
             return self._inbox.originals, file.name
-        is_to_go = order.service == self._inbox.service  # another one, which the inbox had before, may keep them
+        is_to_go = order.service == self._inbox.service  # another one, before, may have kept originals
         return None if is_to_go else (self._inbox.quarantine, OTHER_ORIGINALS + file.name)
 
     def put_back(self, order: Order, keep: Collection[str] = ()) -> Order:
-        """Move the order's files, but for those to keep, back into the inbox. Raises FolderFault.
+        """Move the order's files, except those named in `keep`, back into the inbox. Raises FolderFault.
 
         Each gets its own name where that is free.
         """
@@ -100,7 +100,7 @@ class OriginalPublisher:
         if found is not None and not disk.is_regular(found):  # somebody's link or pipe in the picture's place
             return self.give_back(order, [index])
         if file.destination is None:
-            self._drop_note(notes.place_of(Place(root, file.name)))  # its picture was moved back a moment ago
+            self._drop_note(notes.place_of(Place(root, file.name)))  # of an earlier picture, if that has gone
         note = QuarantineNote(order, self._inbox.path, self._journal.instance)
         order, is_there = self.move(order, index, (root, file.name), note=note)
         if is_there:
@@ -109,9 +109,9 @@ class OriginalPublisher:
         return order.with_file(index, is_placed=True)
 
     def sweep_why_files(self) -> None:
-        """Drop the why files whose pictures a person has taken out of quarantine. Raises FolderFault."""
+        """Remove the why files whose pictures a person has taken out of quarantine. Raises FolderFault."""
         root = self._inbox.quarantine
-        entries = disk.scan(root, skip_folder=lambda name: name.startswith("."), is_known=bool)  # their names suffice
+        entries = disk.scan(root, skip_folder=lambda name: name.startswith("."), is_known=bool)  # no stat for each
         found = {entry.name for entry in entries}
         for name in found:
             if name.endswith(notes.SUFFIX) and name.removesuffix(notes.SUFFIX) not in found:
@@ -126,7 +126,7 @@ class OriginalPublisher:
             event("quarantine.reason_removed", inbox=self._inbox.name, file=why.name)
 
     def is_taken_out(self, source: Place, root: str, name: str | None) -> bool:
-        """Had the file been moved below `root`, under this name, and has a person taken it from there since?"""
+        """Was the file moved to `name` below `root`, and has a person taken it from there since?"""
         if name is None or disk.stat_of(source) is not None or disk.stat_of(Place(root, name)) is not None:
             return False
         self._folders.require(self._inbox)  # else a share has gone, with the file on it
@@ -147,7 +147,7 @@ class OriginalPublisher:
         return order
 
     def _with_names(self, order: Order, goals: Mapping[int, Goal]) -> Order:
-        """Give each file that has none the name of its destination; none is durable yet."""
+        """Choose a destination for each file that has none; the caller makes them durable."""
         taken: dict[str, set[str]] = {}
         for index, goal in goals.items():
             if goal is not None and order.files[index].destination is None:
@@ -168,10 +168,10 @@ class OriginalPublisher:
         note: PictureNote | None = None,
         batch: disk.FsyncBatch | None = None,
     ) -> tuple[Order, bool]:
-        """Move a claimed file to its goal; its name there is journalled as `fact`, and its note comes first.
+        """Move a claimed file to its goal: journal its name there as `fact`, write its note, then move it.
 
-        Looks for another name when somebody was quicker. Return whether it is there: somebody may have taken it away.
-        Raises FolderFault.
+        Takes another name when that one is taken meanwhile. The order is returned with whether the file is there:
+        somebody may have taken it out of the work folder. Raises FolderFault.
         """
         root, wanted = goal
         also = (note.place,) if note else ()
@@ -208,11 +208,11 @@ class OriginalPublisher:
         return file.destination is not None or disk.stat_of(self.work.place(order, file)) is not None
 
     def _is_of_list(self, order: Order) -> bool:
-        """Do its addresses stand in a list that is there? Then the list tells what became of them."""
+        """Are its files lines of a list that is still in the journal? Then that list reports what became of them."""
         return order.of_list is not None and self._journal.get(order.of_list) is not None
 
     def _is_for_one(self, order: Order, index: int, root: str) -> bool:
-        """Would the file be another recipient's in another folder there?"""
+        """Does its folder below `root` say who its recipient is, so that no other folder will do?"""
         results = order.files[index].results
         return root == self._inbox.path and any(each.recipient and each.folder is None for each in results)
 

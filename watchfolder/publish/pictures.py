@@ -33,7 +33,7 @@ class Publisher:
         self._journal = journal
         self._folders = folders
         self._next = NextInbox(inbox.outbox, inboxes, journal, folders)
-        self._unnamed: set[str] = set()  # parts that came in this life and have not been linked yet
+        self._unnamed: set[str] = set()  # parts that were received in this life and have not been linked yet
         self.originals = OriginalPublisher(inbox, journal, folders)
         self.work = self.originals.work
 
@@ -41,24 +41,24 @@ class Publisher:
     def receive(self, file: OrderFile, fetch: Fetch) -> Received:
         """Download one result into a hidden file and verify it; any thread may.
 
-        Raises Retry when what came is not the whole protected picture.
+        Raises OrderRetry when what came is not the whole protected picture.
         """
         is_of_the_original = self.inbox.delivered_time == "original" and not file.address
         mtime_ns = file.mtime_ns if is_of_the_original else None
         is_pdf: bool | None = file.media_type == Format.PDF.media_type
-        if file.address and flow_of(self.inbox).takes_pdf:  # another kind of file may lie there than its name says
+        if file.address and flow_of(self.inbox).takes_pdf:  # what lies there may be of another kind than its name
             is_pdf = None
         with self.new_part() as part:
             return receive(file.sha256, part, fetch, mtime_ns, format_of=partial(result_format, is_pdf=is_pdf))
 
     @contextlib.contextmanager
     def new_part(self) -> Iterator[Place]:
-        """Give a hidden place for what is being received: it goes when that fails."""
+        """Yield a hidden place to receive a file in; what is there is removed when the block fails."""
         part = disk.hidden_part(self.inbox.outbox, self._journal.instance)
         try:
             yield part
         except FileNotFoundError as error:
-            self._folders.require_folder(self.inbox.outbox)  # the share has gone, with what came on it
+            self._folders.require_folder(self.inbox.outbox)  # raises if it is the share that has gone
             raise part_gone(self.inbox.outbox) from error
         except BaseException:
             disk.remove(part, durable=False)
@@ -66,7 +66,7 @@ class Publisher:
 
     @disk.folders_kept_open()
     def accept(self, order: Order, received: Mapping[int, Received]) -> Order:
-        """Journal the results of these numbers, each with the name that it shall get."""
+        """Journal received results, by their numbers, each with the final name that is chosen for it."""
         taken = {result.delivery for _, result in order.results}
         for number, came in received.items():
             index, result = order.results[number]
@@ -84,14 +84,14 @@ class Publisher:
     def deliver(self, order: Order, numbers: Sequence[int]) -> Order:
         """Give the accepted results their names in the outbox. Raises FolderFault.
 
-        One whose hidden part is gone, and that does not lie there either, is as if it had never been received.
+        One found neither in its hidden part nor under its name becomes one that was never received.
         """
         batch = disk.FsyncBatch()
         for number in numbers:
             order = self._name(order, number, batch)
         batch.sync()
         now = self._journal.clock.now()
-        for number in numbers:  # durable with the originals' destinations, next
+        for number in numbers:  # made durable with the originals' destinations, next
             _, result = order.results[number]
             if result.part is not None:
                 order = order.with_result(number, delivered_at=now)
@@ -99,7 +99,7 @@ class Publisher:
         return order
 
     def put_in_place(self, order: Order, numbers: Sequence[int]) -> Order:
-        """Deliver what was received, then put the originals where they belong whose results are all there.
+        """Deliver what was received, then move each original whose results are all delivered to its place.
 
         Raises FolderFault.
         """
@@ -107,13 +107,13 @@ class Publisher:
         order = self.deliver(order, [number for number in numbers if not results[number][1].is_delivered])
         indexes = sorted({results[number][0] for number in numbers})
         delivered = [index for index in indexes if order.files[index].is_delivered]
-        if len(delivered) < len(indexes):  # durable now: no original goes yet whose move would note it
+        if len(delivered) < len(indexes):  # not left to the originals' moves: perhaps none moves yet
             order = self._journal.note(order)
         unplaced = [index for index in delivered if not order.files[index].is_placed]
         return self.originals.place(order, unplaced) if unplaced else order
 
     def _name(self, order: Order, number: int, batch: disk.FsyncBatch) -> Order:
-        """Link the accepted result to its name, looking for another one when somebody was quicker."""
+        """Link the accepted result to its name, or to another one when that is taken meanwhile."""
         while True:
             _, result = order.results[number]
             assert result.part is not None  # noqa: S101 - accepted first
@@ -132,7 +132,7 @@ class Publisher:
                 batch.found(target)
             except OBSTACLES as obstacle:
                 if isinstance(obstacle, UnfitName) or not disk.is_ours(target, result.size, result.sha256):
-                    is_fixed = result.recipient is not None  # else it could come to lie in another one's folder
+                    is_fixed = result.recipient is not None  # another folder may be another recipient's
                     other = another_name(order.inbox, target, result.delivery, obstacle, is_folder_fixed=is_fixed)
                     order = self._journal.note(order.with_result(number, delivery=other))
                     continue

@@ -11,7 +11,7 @@ from watchfolder.errors import OrderRetry
 from watchfolder.order import Order, OrderFile, Result
 from watchfolder.services.addresses import picture_name
 
-RESULT_LIMIT_BYTES = 2 << 30  # far over anything sent
+RESULT_LIMIT_BYTES = 2 << 30  # far more than any picture that is sent
 TEST_MARK = " (TEST)"
 _THERE = frozenset({images.Kind.WHOLE, images.Kind.SUSPECT})
 
@@ -21,7 +21,7 @@ Fetch = Callable[[Callable[[bytes], object]], int]
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A result in its hidden file below the outbox: whole, verified and durable, but known to nobody yet."""
+    """A result in its hidden file below the outbox: whole, verified and durable, but not journalled yet."""
 
     part: Place
     size: int
@@ -33,9 +33,9 @@ class Received:
 
 
 def result_format(read_at: images.ReadAt, size: int, *, is_pdf: bool | None = False) -> images.Format:
-    """Return the format of a result that came; `is_pdf`: of what it was made, None if nobody knows.
+    """Return the format of a received result. `is_pdf`: was it made of a PDF? None if nobody knows.
 
-    Raises OrderRetry for one that is not whole: a PDF of which a picture comes is none.
+    Raises OrderRetry for one that is not whole, for a picture made of a PDF and for a PDF made of a picture.
     """
     verdict = images.judge(read_at, size, "", takes_pdf=is_pdf is not False)
     is_fit = verdict.format is images.Format.PDF or not is_pdf
@@ -46,7 +46,7 @@ def result_format(read_at: images.ReadAt, size: int, *, is_pdf: bool | None = Fa
 
 
 def report_format(read_at: images.ReadAt, size: int) -> images.Format:
-    """Return that of a report, which may be locked: against changes, for all to read. Raises OrderRetry."""
+    """Return the format of a report: a PDF, perhaps locked against changes. Raises OrderRetry for anything else."""
     verdict = images.judge(read_at, size, "", takes_pdf=True)
     is_whole = verdict.kind in _THERE and verdict.format is images.Format.PDF
     if not is_whole and verdict.foreign is not images.LOCKED_PDF:
@@ -62,7 +62,7 @@ def receive(
     *,
     format_of: Callable[[images.ReadAt, int], images.Format] = result_format,
 ) -> Received:
-    """Download one result into `part`. Raises OrderRetry when what came is not the whole protected picture."""
+    """Download one result into `part`. Raises OrderRetry when it is not whole, or the very bytes that were sent."""
     digest = hashlib.sha256()
     with disk.new_file(part, mtime_ns) as sink:
 

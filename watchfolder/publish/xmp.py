@@ -1,4 +1,4 @@
-"""Keywords in XMP sidecars: one is set in at its place, every other byte stays as somebody's program wrote it. Pure.
+"""Add a keyword to an XMP sidecar; every other byte stays as the user's program wrote it. Pure.
 
 Source: XMP specification, part 1 (ISO 16684-1): `dc:subject` is an unordered array (`rdf:Bag`) of text.
 """
@@ -34,7 +34,7 @@ _DESCRIBED = """\
 
 
 class UnfitSidecar(Exception):
-    """A sidecar to which nothing can be added without a guess. `reason` says why."""
+    """A sidecar to which a keyword cannot be added without guessing. `reason` says why."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -49,7 +49,7 @@ def new_sidecar(keyword: str) -> bytes:
 
 def with_keyword(content: bytes, keyword: str) -> bytes | None:
     """Return the sidecar with one keyword more, or None if it has that. Raises UnfitSidecar."""
-    from xml.sax.saxutils import escape, quoteattr  # noqa: PLC0415 - it imports an HTTP client, and each command waits
+    from xml.sax.saxutils import escape, quoteattr  # noqa: PLC0415 - it imports an HTTP client, slow for every command
 
     found = _read(content)
     if keyword in found.keywords:
@@ -78,21 +78,21 @@ def _read(content: bytes) -> "_Reader":
         raise UnfitSidecar("it is not written in UTF-8") from None
     reader = _Reader(content)
     try:
-        reader.parser.Parse(content, True)  # noqa: FBT003 - expat's own: this was all
+        reader.parser.Parse(content, True)  # noqa: FBT003 - expat's own: this is all of it
     except expat.ExpatError as error:
         raise UnfitSidecar(f"it is no whole XML ({expat.errors.messages[error.code]})") from None
     return reader
 
 
 class _Reader:
-    """Follows expat through the document. Nothing outside of it is fetched, and a document type is refused."""
+    """Collects from expat's events what is needed. Nothing external is fetched, and a document type is refused."""
 
     def __init__(self, content: bytes) -> None:
         self.keywords: list[str] = []
         self.about = ""  # what the sidecar says it is about
         self.has_subject = False
         self.bag_ends: int | None = None  # where the list of keywords ends, in bytes
-        self.ends: int | None = None  # and where all of it does
+        self.ends: int | None = None  # where rdf:RDF ends
         self._content = content
         self._path: list[str] = []
         self._text = ""
