@@ -1,6 +1,6 @@
 """Which addresses of pictures the service may be told to fetch: public ones, by https, without a log-in in them.
 
-We make no request to an address ourselves. It may carry a signature: no answer here quotes it.
+We make no request to an address ourselves. An address may carry a signature, so no answer here quotes one.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ class AddressFault(Enum):
 _CHARACTERS_AT_MOST = 2048
 _PLAIN = re.compile(r"[!-\[\]-~]+")  # printable ASCII without the backslash, which some readers take for a slash
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
-_INSIDE = frozenset(  # last parts of names that no public network knows
+_INSIDE = frozenset(  # last parts of host names that cannot be reached from the internet
     {"alt", "arpa", "corp", "home", "internal", "intranet", "invalid", "lan", "local", "localdomain", "localhost"}
     | {"mail", "onion", "private", "test"}
 )
@@ -55,7 +55,7 @@ def _parts_of(address: str) -> SplitResult | None:
         return None
     with contextlib.suppress(ValueError):
         parts = urlsplit(address)
-        list(_read_host(_host(parts)))  # raises for what says that it is an IP address, and is none
+        list(_read_host(_host(parts)))  # raises for a malformed IPv6 address
         if parts.scheme and parts.hostname and parts.port != 0:
             return parts
     return None
@@ -70,7 +70,7 @@ def _is_public(host: str) -> bool:
 
 
 def without_secret(address: str) -> str:
-    """Return what may be shown of an address, good or not: neither its query nor whose log-in is in it."""
+    """Return what may be shown of an address, good or not: all but its query, its fragment and a log-in."""
     return without_secret_parts(address.partition("?")[0].partition("#")[0])
 
 
@@ -83,7 +83,7 @@ def name_in(address: str) -> str:
 
 
 def picture_name(name: str, address: str) -> str:
-    """Return what the picture of a file is called: as its address, where it holds one, in its own sub-folder."""
+    """Return the picture's name: that in the address, if the file holds one, in the file's sub-folder; else its own."""
     return os.path.join(os.path.dirname(name), name_in(address)) if address else name
 
 
@@ -92,9 +92,9 @@ def _host(parts: SplitResult) -> str:
 
 
 def _read_host(host: str) -> Iterator[_Ip]:
-    """Read the IP address that `host` is in any spelling that a fetcher may know, and those within it; else nothing.
+    """Yield the IP address that `host` is, in any spelling that a client may accept, and those embedded in it.
 
-    127.0.0.1 is also 127.1, 0x7f.1, 0177.0.0.1, 2130706433 and ::ffff:7f00:1. ValueError if it is none but says so.
+    127.0.0.1 is also 127.1, 0x7f.1, 0177.0.0.1, 2130706433 and ::ffff:7f00:1. ValueError for a malformed IPv6 address.
     """
     if ":" not in host:
         with contextlib.suppress(OSError):

@@ -1,8 +1,8 @@
 """AI detection: how likely is it that a picture was made by a machine? The picture itself comes out untouched.
 
-Source: the vendor's API description as of 2026-10-09. One picture an order, with a start of its own that may be
-repeated. The verdict stands in the order's read and in its entry in the list as well, so that one call to the list
-tells those of a hundred orders; nothing is ever fetched.
+Source: the vendor's API description as of 2026-10-09. An order holds one picture and has a start of its own, which may
+be repeated. The verdict is in the order's read and in the order list as well, so that one call to the list tells those
+of a hundred orders. There is no result to fetch.
 """
 
 import json
@@ -28,11 +28,11 @@ _BOUNDS = (0.25, 0.5, 0.75)  # of the probability, from one verdict to the next
 def _body(key: Key, files: Sequence[OrderFile], _options: Mapping[str, str]) -> str:
     (file,) = files
     body = {"idempotencyKey": key, "fileName": file.sent_name, "orderName": f"wf-{key}"}
-    return json.dumps(body | {"options": {"generateHeatmap": True}})  # it costs nothing, and can be had later
+    return json.dumps(body | {"options": {"generateHeatmap": True}})  # it is free, and cannot be asked for later
 
 
 def read_finding(shown: Mapping[str, object]) -> Finding | None:
-    """Return what an order that is complete says; None where it tells neither a verdict nor a probability."""
+    """Return the finding of a complete order, as its read or the list shows it; None where it tells nothing."""
     result = shown.get("result")
     told = result if isinstance(result, dict) else shown
     probability = _probability(told.get("probability"))
@@ -57,7 +57,7 @@ def _say(finding: Finding) -> str:
 
 
 def _probability(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):  # text: a decimal keeps its digits so
+    if isinstance(value, bool) or not isinstance(value, int | float | str):  # a decimal can come as text
         return None
     try:
         number = float(value)

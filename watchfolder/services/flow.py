@@ -31,7 +31,7 @@ def named(name: str, **facts: object) -> OrderFile:
 
 
 def body_of(file: OrderFile) -> dict[str, object]:
-    """Return a file as a create call names it that accepts addresses."""
+    """Return a file as it stands in the body of a create call that accepts addresses."""
     address = {"originalFileUrl": file.address} if file.address else {}
     return {"fileName": file.sent_name, **address}
 
@@ -55,7 +55,7 @@ class Findings:
     sidecar: str  # appended to the picture's name
     say: Callable[[Finding], str]  # what it means, for a person
     caution: str  # and what it does not mean
-    heatmap: Callable[[Mapping[str, object]], str | None] = lambda _shown: None  # where it lies, as the order shows it
+    heatmap: Callable[[Mapping[str, object]], str | None] = lambda _shown: None  # its link, as the order shows it
     passing: frozenset[str] = frozenset()  # verdicts that say nothing and cost nothing: asked for again, a few times
     worth_report: frozenset[str] = frozenset()  # the verdicts of which `report: detected` wants one
     pdf_reports: frozenset[str] = frozenset()  # the languages in which there is one on a PDF
@@ -79,8 +79,8 @@ class Alone(NamedTuple):
 class Pairs:
     """An order is of two files: a picture, and the original with which it is compared.
 
-    `find` is given a name and all of those beside it, itself among them, that share the same; `fits` says whether the
-    service compares an original with a picture. `mark` is at the end of an original's stem.
+    `shared` is what the names of a pair have in common. `find` is given a name and all names beside it with that in
+    common, itself among them; `fits` says whether the service compares the two. `mark` ends an original's stem.
     """
 
     mark: str
@@ -94,8 +94,8 @@ class Pairs:
 class Issues:
     """Each result is an issue of its own, with a text that no other one has: none serves for another drop.
 
-    `copies` returns a result for each recipient of a file, with its folder; `text` what is written into the one with
-    this serial.
+    `copies` returns a result for each recipient of a file, with its folder; `text` is what is written into the copy
+    with this serial.
     """
 
     copies: Callable[[Inbox, str], tuple[Result, ...]]
@@ -113,9 +113,9 @@ class Flow:
     name: str
     type: str  # the service's own word: in its reads, its list and its pushes
     done: str  # what has been done to a picture, as a participle
-    charged_at: Stage  # for what has an address it is CREATE: see `paid_at`
+    charged_at: Stage  # CREATE for an order of nothing but addresses: see `paid_at`
     files: range  # how many an order may hold
-    requests: int  # that an order costs of the plan, about
+    requests: int  # that an order takes of the rate limit, about
     create_path: str
     start_path: str = ""  # "": it starts by itself as soon as it has every file
     body: Callable[[Key, Sequence[OrderFile], Mapping[str, str]], str]  # of the create: key, files, options
@@ -153,7 +153,7 @@ class Flow:
         return self.issues.copies(inbox, name) if self.issues else (Result(),)
 
     def is_for_the_same(self, known: OrderFile, inbox: Inbox, name: str) -> bool:
-        """Has a file of ours the same recipients as this one?"""
+        """Does a known file have the recipients that a file of this name would have?"""
         return {result.recipient for result in known.results} == set(self.recipients_of(inbox, name))
 
     def asked(
@@ -162,8 +162,8 @@ class Flow:
         """Return the files as one order sends them: under different names, each with the results to be made of it.
 
         The text in an order's body never changes, also if the order is rebuilt. A file that was ordered before keeps
-        its recipients and gets new texts: the service may know the old ones from an order that failed, and tells no
-        text that it knows twice.
+        its recipients and gets new texts: the service may know the old ones from an order that failed, and reports no
+        text that it was given twice.
         """
         results = [file.results for file in files]
         if self.issues is not None:
@@ -176,7 +176,7 @@ class Flow:
     ) -> list[tuple[Result, ...]]:
         names = [picture_name(file.name, file.address) for file in files]
         copies = [
-            file.results if file.results[0].text else issues.copies(inbox, name)  # then it was ordered before
+            file.results if file.results[0].text else issues.copies(inbox, name)  # a text: ordered before
             for file, name in zip(files, names, strict=True)
         ]
         serials = iter(take_serials(inbox.name, sum(map(len, copies))))
@@ -189,7 +189,7 @@ class Flow:
         ]
 
     def may_reuse(self, inbox: Inbox) -> bool:
-        """May a result serve for another drop of the same?"""
+        """May a result serve for another drop of the same bytes?"""
         return inbox.duplicates != "again" and self.pairs is None and self.issues is None
 
     def folders_of(self, inbox: Inbox, name: str) -> tuple[str, ...]:
@@ -197,11 +197,11 @@ class Flow:
         return tuple(os.path.dirname(os.path.join(copy.folder or "", name)) for copy in self.copies_of(inbox, name))
 
     def requests_of(self, inbox: Inbox) -> int:
-        """Return what one order costs of the plan with all that the inbox wants beside it, about."""
+        """Return about how many requests one order takes, with all that the inbox wants beside its result."""
         return self.requests + inbox.heatmaps + (_REPORT_REQUESTS if inbox.report != "never" else 0)
 
     def report_credits_of(self, inbox: Inbox) -> int:
-        """Return what the report on each picture costs, if the inbox wants one."""
+        """Return the credits that the report on each picture costs, if the inbox wants one."""
         return self.findings.report_credits if self.findings is not None and inbox.report != "never" else 0
 
     def options_of(self, inbox: Inbox) -> dict[str, str]:

@@ -37,7 +37,7 @@ def of_findings(name: str, facts: tuple[str, ...]) -> Ledger:
 
 
 def of_results(name: str) -> Ledger:
-    """Return the table of who got which text: with it, a text that was found in a leaked copy says whose that was."""
+    """Return the table of who got which text: by it a leaked copy is traced to its recipient."""
 
     def lines(order: Order) -> Iterable[Sequence[Cell]]:
         for index, result in order.results:

@@ -13,7 +13,7 @@ from functools import partial
 from watchfolder.services.addresses import AddressFault, fault_of
 
 BYTES_AT_MOST = 1 << 20
-"""A file that is longer is no list of addresses: give `read` one byte more, and it says so."""
+"""The longest file that is taken for a list. `read` is given one byte more, so that it can tell a longer one."""
 
 LINES_AT_MOST = 10_000
 
@@ -94,10 +94,10 @@ def _list(content: bytes) -> _Read:
 
 
 def _entry(content: bytes, section: str, **demands: str) -> _Read:
-    """Give `URL` of a section of an INI file in which these keys have these words."""
+    """Yield the `URL` of a section of an INI file whose other keys have the values of `demands`."""
     try:
         named = _lines_by_key(content, section)
-    except (UnicodeDecodeError, configparser.Error, AttributeError):  # the last for a line that goes on without a value
+    except (UnicodeDecodeError, configparser.Error, AttributeError):  # the last: a continued line, but no value
         yield 1, LinkFault.NOT_READABLE
         return
     is_ours = all(named.get(key, "").lower() == word for key, word in demands.items())
@@ -106,13 +106,13 @@ def _entry(content: bytes, section: str, **demands: str) -> _Read:
 
 
 def _lines_by_key(content: bytes, section: str) -> Mapping[str, str]:
-    """Return what stands in a section, by keys in small letters; nothing where there is no such section."""
+    """Return the values of a section by their lower-case keys; nothing where there is no such section."""
     ini = configparser.RawConfigParser(
         strict=False, allow_no_value=True, delimiters=("=",), comment_prefixes=("#", ";"), default_section="\n"
     )
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # as Windows writes it
         ini.read_string(content.decode("utf-16"))
-    else:  # the code page of any country: ASCII is ASCII in each
+    else:  # in the code page of any country: they differ beyond ASCII
         ini.read_string(content.removeprefix(b"\xef\xbb\xbf").decode("latin-1"))
     found = next((ini[name] for name in ini.sections() if name.strip().lower() == section), None)
     return {key: value or "" for key, value in found.items()} if found else {}
@@ -121,7 +121,7 @@ def _lines_by_key(content: bytes, section: str) -> Mapping[str, str]:
 def _webloc(content: bytes) -> _Read:
     try:
         found = plistlib.loads(content)
-    except Exception:  # noqa: BLE001 - plistlib and expat raise whatever strange bytes lead them to
+    except Exception:  # noqa: BLE001 - plistlib and expat raise almost anything for malformed bytes
         yield 1, LinkFault.NOT_READABLE
         return
     address = found.get("URL") if isinstance(found, dict) else None

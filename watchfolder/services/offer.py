@@ -13,7 +13,7 @@ from watchfolder.services.watermark_extract import WATERMARK_EXTRACT
 FLOWS: Mapping[str, Flow] = {flow.name: flow for flow in (ANTI_AI, WATERMARK_EMBED, WATERMARK_EXTRACT, AI_DETECTION)}
 LEDGERS = {flow.ledger.name: flow.ledger for flow in FLOWS.values() if flow.ledger is not None}
 SIDECARS = tuple(flow.findings.sidecar for flow in FLOWS.values() if flow.findings is not None)
-"""The ends of the names of what lies beside a picture and says what a service has found of it."""
+"""The suffixes of the files beside a picture that say what a service has found in it."""
 
 
 def flow_of(bought: Inbox | Order) -> Flow:
@@ -21,7 +21,7 @@ def flow_of(bought: Inbox | Order) -> Flow:
 
 
 def picture_told_of(name: str) -> str:
-    """Return the name of the picture that a sidecar tells of; of anything else its own name."""
+    """Return the name of the picture that a sidecar is about; any other name as it is."""
     return name.removesuffix(next(filter(name.endswith, SIDECARS), ""))
 
 

@@ -49,7 +49,7 @@ def lines_of(lender: Inbox) -> Iterator[str]:
 
 def given_out_by(lender: Inbox) -> Iterator[Issue]:
     """Yield what the inbox has given out, as far as its table can be read. Raises FolderFault."""
-    with contextlib.suppress(csv.Error):  # a person's own file: the lines before the broken one may do
+    with contextlib.suppress(csv.Error):  # people may edit it: the lines before a broken one still count
         for line in csv.DictReader(lines_of(lender)):
             yield Issue(*(spreadsheet.text_of(line.get(name) or "") for name in Issue._fields))
 
@@ -62,9 +62,9 @@ def recipient_of(text: str, lender: Inbox) -> str | None:
 
 
 def enter(order: Order, outbox: str, owner: str, perhaps_there: bool) -> None:  # noqa: FBT001 - as the journal asks
-    """Write the order's lines into its table there, but for those that are there from an earlier try.
+    """Append the order's lines to its table there, except those that an earlier try has written.
 
-    `owner` signs what a crash can leave. Raises FolderFault.
+    `owner` marks the temporary files of a crash. Raises FolderFault.
     """
     ledger = flow_of(order).ledger
     lines = [spreadsheet.row(line).encode() for line in ledger.lines(order)] if ledger else []

@@ -34,7 +34,7 @@ def _read_body(body: str) -> Sequence[OrderFile]:
 
 
 def _copies(inbox: Inbox, name: str) -> tuple[Result, ...]:
-    """Return a copy for each recipient, or one without; none where the first folder should name one and is missing."""
+    """Return a copy for each recipient, or one without; none for a file that lacks the folder to name its recipient."""
     wanted = inbox.watermark.recipients
     if wanted == FIRST_FOLDER:
         first, slash, _ = name.partition("/")
@@ -63,7 +63,7 @@ WATERMARK_EMBED = Flow(
     done="marked",
     charged_at=Stage.UPLOAD,
     files=range(1, 101),
-    requests=4,  # create, two looks, the links
+    requests=4,  # create, two polls, the links
     create_path="/api/v3/orders/wtr-embed",
     body=_body,
     read_body=_read_body,

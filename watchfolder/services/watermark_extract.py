@@ -24,7 +24,7 @@ _WORDS = {
     "unsupported": "the service cannot check this file (it cost nothing)",
     "error": "the check itself failed, also when it was repeated, which says nothing of the picture (it cost nothing)",
 }
-_CAPTURES = frozenset({Format.PDF, Format.PNG, Format.JPEG})  # of a page, what is compared with a PDF
+_CAPTURES = frozenset({Format.PDF, Format.PNG, Format.JPEG})  # of a page: what is compared with a PDF original
 _OTHER_WORDS = {"not_detected": "undetected"}  # older answers, and test keys
 _WHOSE = "whose it is the service does not say: another account set it, or the same text was given out more than once"
 
@@ -41,7 +41,7 @@ def _read_body(body: str) -> Sequence[OrderFile]:
 
 
 def read_finding(shown: Mapping[str, object]) -> Finding | None:
-    """Return what an order that is complete says; None where it tells no verdict, or the list not the text with it."""
+    """Return the finding of a complete order; None without a verdict, or where the list lacks the text of one."""
     result = shown.get("result")
     told = result if isinstance(result, dict) else shown
     word = str(told.get("detectionStatus") or told.get("statusCode"))
@@ -54,7 +54,7 @@ def read_finding(shown: Mapping[str, object]) -> Finding | None:
 
 
 def _text(value: object) -> str | None:
-    """Return no more than can be a watermark's, and encodable: JSON can spell half a surrogate pair."""
+    """Return a text no longer than a watermark, and encodable: JSON can spell half a surrogate pair."""
     if not isinstance(value, str):
         return None
     return value[:CHARACTERS_AT_MOST].encode("utf-8", "replace").decode("utf-8")
@@ -89,7 +89,7 @@ def _split_mark(name: str) -> tuple[str, bool]:
 
 
 def _pair(name: str, beside: Collection[str]) -> Pair | Alone:
-    """Of those that have a partner of the same extension, that one; the others have each other, if they are but two."""
+    """Pair `name` with the file of its extension, if there is one; two files without such a partner are a pair."""
     originals = set(filter(_is_original, beside))
     both = {_extension(each) for each in originals} & {_extension(each) for each in beside if each not in originals}
 
