@@ -1,4 +1,4 @@
-"""What lies in an inbox and has not been taken: what was decided and when it is due; nudges and emptied folders, too.
+"""The files of an inbox that have not been taken: what was decided and when each is due; nudges and emptied folders.
 
 Instants are monotonic seconds, and arguments: nothing here sleeps.
 """
@@ -29,7 +29,7 @@ from watchfolder.quota import Allowance
 from watchfolder.snapshot import OutOfReach
 
 _MOST_TOLD = 1000
-_UNKNOWN = -1
+_UNKNOWN = -1  # a modification time that could not be read
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class UnderWay:
 
     moving: int
     deferred: int
-    names: frozenset[str]  # in the inbox; another file may have come under one of them since
-    leaving: frozenset[str]  # which may lie there, and are the order's all the same: on the way out, or back
+    names: frozenset[str]  # below the inbox; another file may have come under one since
+    leaving: frozenset[str]  # of files that may lie there and are an order's: being claimed, or on the way back
 
     @classmethod
     def of(cls, orders: Iterable[Order], elapsed: float) -> "UnderWay":
-        """Count what neither is delivered nor has come to its place; `elapsed` is the time since the boot."""
+        """Count the files that are neither delivered nor in their last place; `elapsed` is seconds since the boot."""
         files = [(order, file) for order in orders for file in order.files if file.is_under_way]
         deferred = sum(not order.is_due(elapsed) for order, _ in files)
         names = frozenset(file.name for _, file in files)
@@ -52,18 +52,18 @@ class UnderWay:
 
 
 class Nudges:
-    """Given from any thread, taken by one. A name is below the inbox; None is anything there."""
+    """Hints that a file may have changed: added by any thread, taken by one. A name below the inbox; None is any."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._told: dict[str | None, bool] = {}  # was it worked on?
+        self._told: dict[str | None, bool] = {}  # name → was it worked on?
 
     def add(self, name: str | None, *, was_worked_on: bool) -> None:
         with self._guard:
             self._told[name] = was_worked_on or self._told.get(name, False)
 
     def take(self) -> tuple[bool, dict[str, bool]]:
-        """Return whether it is about anything there, and the names with whether somebody worked on that file."""
+        """Return whether any file may have changed, and of each name that was given whether it was worked on."""
         with self._guard:
             told, self._told = self._told, {}
         return None in told, {name: was_worked_on for name, was_worked_on in told.items() if name is not None}
@@ -74,15 +74,15 @@ class Nudges:
 
 
 class Emptied:
-    """Of one inbox, in memory only: a folder that a restart forgets stays, which harms nobody.
+    """The sub-folders of one inbox that we emptied, in memory only: one that a restart forgets stays, and harms nobody.
 
-    The folder's own time is compared with itself alone: it is the file server's, or anybody's.
+    A folder's modification time is compared only with itself: it comes from the file server's clock, or from anybody.
     """
 
     def __init__(self, root: str, unchanged_seconds: float) -> None:
         self._root = root
         self._unchanged_seconds = unchanged_seconds
-        self._since: dict[str, tuple[float, int | None]] = {}  # folder → when it was, and its modification time then
+        self._since: dict[str, tuple[float, int | None]] = {}  # folder → when it was emptied, and its mtime_ns then
 
     def note(self, names: Iterable[str], now: float) -> None:
         """Record that files of these names have left their folders, which may go at once."""
@@ -90,7 +90,7 @@ class Emptied:
         self.remove(now)
 
     def remove(self, now: float) -> None:
-        """Remove those whose time has come."""
+        """Remove those that have been empty and unchanged for long enough."""
         for folder, (since, before) in list(self._since.items()):
             if now - since < self._unchanged_seconds or (found := self._mtime_of(folder)) == _UNKNOWN:
                 continue
@@ -112,27 +112,27 @@ class Emptied:
 
 
 class Candidates:
-    """Of one inbox. Its thread alone changes them; any thread may ask what is told of them."""
+    """The candidates of one inbox. Only its own thread changes them; any thread may ask what is told of them."""
 
     def __init__(self, inbox: Inbox, partners: Partners) -> None:
         self.inbox = inbox
-        self.quiet: dict[str, float] = {}  # names whose time has come, oldest first, and when that was
-        self.new = 0  # files that the quota has not been told of
-        self.found = 0  # addresses in lists that were here when this life began, of which it has not been told either
+        self.quiet: dict[str, float] = {}  # settled files, oldest first → since when
+        self.new = 0  # files that the quota has not been told of yet
+        self.found = 0  # the same of addresses in lists that lay here when this life began
         self.has_scanned = False
         self._partners = partners
         self._ignored = Ignored(inbox.ignore)
         self.sightings: dict[str, Sighting] = {}
         self._decisions: dict[str, Decision] = {}
         self._timers: list[tuple[float, str]] = []
-        self._due: dict[str, float] = {}  # the one of each file that counts: the one that was set last
+        self._due: dict[str, float] = {}  # each file's last timer: the earlier ones count no more
 
     # --- from any thread
 
     def counts(self, taken: frozenset[str]) -> dict[str, int]:
-        """Return how many files there are by answer; those not decided yet wait; `raw` of those that stay are RAW.
+        """Count the files by answer; those not decided yet wait. `raw` counts camera RAW, `single` what has no partner.
 
-        `single` of those that wait lack their partner. What was `taken` is an order's, though it may still be seen.
+        Names in `taken` are left out: these files are an order's, though they may still be seen.
         """
         sightings, decisions = dict(self.sightings), dict(self._decisions)
         found = Counter(str(decision.answer) for name, decision in decisions.items() if name not in taken)
@@ -190,7 +190,7 @@ class Candidates:
         return self._timers[0][0] if self._timers else math.inf
 
     def are_settling(self) -> bool:
-        """Will any be settled by itself, within the settle time?"""
+        """Will any file become ready by itself, within the settle time?"""
         waiting = (self._decisions.get(name) for _, name in self._timers if name in self.sightings)
         return any(each is None or each.is_passing for each in waiting)
 
@@ -202,7 +202,7 @@ class Candidates:
         self.has_scanned = True
 
     def look_at(self, name: str, now: float, *, was_worked_on: bool) -> None:
-        """See what somebody has worked on, or what has come."""
+        """See a file that is new here; let one that is known, and was worked on, wait again."""
         if name not in self.sightings:
             self._meet(name, now)
         elif was_worked_on:
@@ -242,7 +242,7 @@ class Candidates:
             folder,
             skip_folder=lambda base: self._ignored.folder(base) is not None,
             recursive=self.inbox.recursive,
-            is_known=self.quiet.__contains__,  # settled: looked at anew when its turn comes
+            is_known=self.quiet.__contains__,  # settled ones are looked at when their turn comes
             on_fault=tell,
         )
         for entry in found:
@@ -255,7 +255,7 @@ class Candidates:
     def wait_again(self, name: str, now: float) -> None:
         """Begin the wait anew, from the shape that the file has now."""
         sighting = self.sightings[name]
-        with contextlib.suppress(FileNotFoundError, FolderFault):  # gone, or out of reach: its time will tell
+        with contextlib.suppress(FileNotFoundError, FolderFault):  # gone, or out of reach: found out when it is due
             found = disk.stat_of(Place(self.inbox.path, name))
             if found is not None:
                 sighting.see(found.st_size, found.st_mtime_ns, now)
@@ -264,7 +264,7 @@ class Candidates:
 
     def _see(self, entry: disk.Entry, now: float) -> None:
         if not entry.is_regular:
-            self.drop(entry.name, now)  # what may lie there later begins anew, whatever it looks like
+            self.drop(entry.name, now)  # a file that lies there later begins anew
             self.remember(entry.name, Decision(Action.STAY, disk.NOT_PLAIN))
             return
         sighting = self.sightings.get(entry.name)
@@ -290,11 +290,11 @@ class Candidates:
         heapq.heappush(self._timers, (due, name))
 
     def wake(self, names: Iterable[str], now: float) -> None:
-        """Have settled files decided about (again) that wait for none of their own timers."""
+        """Have settled files decided about (again) now, whatever their timers say."""
         self.quiet |= {name: now for name in names if name not in self.quiet}
 
     def wake_due(self, now: float, also: Iterable[str]) -> None:
-        """Let those be quiet whose time has come."""
+        """Wake the files whose timers have run out and those of `also`, oldest first."""
         woken = list(also)
         while self._timers and self._timers[0][0] <= now:
             due, name = heapq.heappop(self._timers)
@@ -308,7 +308,7 @@ class Candidates:
         self.wake(oldest_first, now)
 
     def count_listed(self, name: str, sighting: Sighting, listed: int, now: float) -> None:
-        """Let the quota know of what a list holds before it is taken."""
+        """Count the addresses of a list for the quota, before the list is taken."""
         more, sighting.listed = listed - sighting.listed, listed
         if sighting.was_found:
             self.found += more
@@ -318,7 +318,7 @@ class Candidates:
 
     def put_off(self, name: str, decision: Decision, now: float) -> None:
         self.remember(name, decision)
-        if decision.answer is Action.STAY and decision.obstacle is None:  # which goes away one day
+        if decision.answer is Action.STAY and decision.obstacle is None:  # an obstacle may go away: the partner waits
             self.wake(self._partners.drop(name), now)
         if decision.due is not None:
             self._set_due(name, decision.due)

@@ -44,21 +44,21 @@ class Claims:
         self._api = api
         self._journal = journal
         self._work = work
-        self._spend = spend  # of the budget
-        self._put_back = put_back  # into the inbox, but for the files of these names
-        self.dedup = Dedup(inbox, api.mode, journal, work, scope)  # files that are left there for now, among others
+        self._spend = spend  # tells the quota of an order's files
+        self._put_back = put_back  # into the inbox, except the files of these names
+        self.dedup = Dedup(inbox, api.mode, journal, work, scope)  # knows which files wait for the order of a duplicate
         self.partners = Partners(inbox, scope.inbox_of)
         self._has_checked_serials = False
-        self.left: dict[str, Left] = {}  # by the last claim, where they lay
+        self.left: dict[str, Left] = {}  # in the inbox by the last claim, by name
 
     def claim(self, ready: Sequence[Ready], *, may_buy: bool = True) -> list[Order]:
-        """Take the files into one order; it is `released` when none of them could be taken after all.
+        """Take the files into a new order, and those whose bytes are known elsewhere; return all orders begun.
 
-        A file whose bytes a parked order waits for goes into that one; one whose bytes were delivered before, into one
-        of its own, which makes no request; one whose bytes are under way stays, among `dedup.waiting`; what could not
-        be read for that yet stays as well, in `left`, and where nothing may be bought, all that is not paid for.
-        The journal's entry is durable before the first rename, its copy in the work folder as well. Raises
-        FolderFault; `recover` then finds what was left half done.
+        A file whose bytes a parked order waits for resumes that one. Bytes that were delivered before get an order of
+        their own, which makes no request. A file whose bytes are under way stays in the inbox, in `dedup.waiting`; what
+        could not be read yet, and without `may_buy` all that is not paid for, stays in `left`. An order of which no
+        file could be taken is `released`. Entry and copy are durable before the first rename. Raises FolderFault;
+        `recover` then completes or undoes what was left half done.
         """
         for file in ready:
             self.dedup.waiting.pop(file.name, None)
@@ -95,7 +95,7 @@ class Claims:
         self._sweep()  # first: a name that was held is free again
         self._move_over()
         orders = self._journal.orders(self._inbox.name)
-        awaited = {child.key for order in orders for child in order.children}  # their parent lets them go
+        awaited = {child.key for order in orders for child in order.children}  # their parent lets them begin
         for order in orders:
             if order.state is State.CLAIMING and order.work_folder_of is None and order.key not in awaited:
                 self._go_on(order)
@@ -105,7 +105,7 @@ class Claims:
         self._check_serials()
 
     def _move_over(self) -> None:
-        """Have the files of its orders where it works now: its path, or its work folder, may have been another one."""
+        """Fetch the files of its orders into the present work folder: its path or work folder may have changed."""
         for order in self._journal.orders(self._inbox.name):
             if order.is_open and order.work not in {"", self._work.path}:
                 self._work.move_in(order.work, order.key)
@@ -113,7 +113,7 @@ class Claims:
                 event("order.moved_over", order=order.key, inbox=order.inbox, before=order.work)
 
     def _check_serials(self) -> None:
-        """See that no serial comes again, once in a life: the count may be an older one that was put back."""
+        """Make sure, once in a life, that no serial comes again: the count may come from a backup."""
         table = table_of(self._inbox) if self._flow.issues is not None else None
         if table is None or self._has_checked_serials:
             return
@@ -190,7 +190,7 @@ class Claims:
         except FolderFault as fault:
             if not fault.is_kept:
                 raise
-            is_ours = fault.path == os.path.dirname(target.path)  # the work folder's own could not be made, or opened
+            is_ours = fault.path == os.path.dirname(target.path)  # a folder in our work folder was not made or opened
             is_ours |= fault.path == target.path and not disk.may_write(target.root, target.folder)
             place = target if is_ours else source
             obstacle = obstacles.closed(place.root, place.folder)
@@ -233,7 +233,7 @@ class Claims:
         if file.role is Role.COPY:
             return True
         try:
-            disk.move(source, target, owner=self._journal.instance, private=True)  # a cut can keep both names
+            disk.move(source, target, owner=self._journal.instance, private=True)  # a power cut can keep both names
         except FileExistsError:  # the name in the inbox is a new file's
             return True
         except FileNotFoundError:  # somebody has just taken it away
@@ -241,7 +241,7 @@ class Claims:
         return True
 
     def _rebuild(self, key: str) -> None:
-        """Make an order again whose entry was lost; what is no order's goes back into the inbox."""
+        """Rebuild an order whose entry was lost; files that are no order's go back into the inbox."""
         found = self._work.find_files(key)
         order = self._work.rebuild(key, self._api.mode, found, lambda key: self._journal.get(key) is not None)
         if order is not None:

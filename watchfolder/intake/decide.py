@@ -1,4 +1,4 @@
-"""What shall become of this file now, and why? One decision, asked by the daemon and by `explain` alike."""
+"""What is to be done with a file now, and why? One decision, asked for by the daemon and by `explain` alike."""
 
 import os
 from collections.abc import Callable
@@ -19,8 +19,8 @@ from watchfolder.services import flow_of, link_files
 from watchfolder.services.addresses import name_in
 from watchfolder.services.link_files import Line
 
-_RIGHTS_SECONDS = 60.0  # how soon rights that were in the way are looked at again: their change is no event that counts
-_HINDERED_SECONDS = (60.0, 3600.0)  # how soon a file that refused to be moved is tried again: doubles, up to
+_RIGHTS_SECONDS = 60.0  # how soon missing rights are looked at again: a change of them is no event that counts
+_HINDERED_SECONDS = (60.0, 3600.0)  # how soon a file that could not be moved is tried again: doubles, up to
 _ASK_AGAIN_SECONDS = 1.0  # somebody holds the file open, and nothing tells us when that ends
 
 NO_RECIPIENT = "nobody is named as its recipient: move it into a sub-folder that is called as the recipient is"
@@ -45,13 +45,13 @@ class Decision:
     reason: str
     due: float | None = None
     format: Format | None = None
-    address: str = field(default="", repr=False)  # of the picture, where the file is none
+    address: str = field(default="", repr=False)  # of the picture, where the file is a link to it
     listed: int | None = None  # how many addresses of pictures, where the file is a list of them
     why: Why | None = None
     is_warning: bool = False
     obstacle: Obstacle | None = None  # it is a picture as far as we can tell, and cannot be taken
     is_raw: bool = False  # a camera RAW file, left beside the pictures as configured
-    lacks_partner: bool = False  # it could be taken, if there were what belongs to it
+    lacks_partner: bool = False  # it could be taken, if the other file of its pair were there
     is_passing: bool = False  # it will end by itself within the settle time: `run --once` waits for it
 
 
@@ -67,9 +67,9 @@ class Sighting:
     listed: int = 1  # how many files it counts as
     hindered: int = 0  # how often it could not be moved
     sha256: str | None = None  # of the bytes, where they had to be read for it
-    verdict: Verdict | None = None  # of the bytes in this shape; what they say does not change while they do not
+    verdict: Verdict | None = None  # of the bytes; holds until they change
     lines: tuple[Line, ...] | None = field(default=None, repr=False)  # the addresses in them
-    ctime_ns: int | None = None  # when verdict, hash and addresses were taken
+    ctime_ns: int | None = None  # the file's, when verdict, hash and addresses were read
 
     def see(self, size: int, mtime_ns: int, now: float) -> None:
         """Record a look at the directory: another shape starts the clock again."""
@@ -85,8 +85,8 @@ class Sighting:
     def look(self, ctime_ns: int) -> None:
         """Record a look at the file itself: what was read of it counts no more if somebody has touched it since.
 
-        A writer can put a file's mtime back, but not this. It is no reason to wait anew: attributes that
-        somebody sets again and again (NAS software, a chmod by cron) move it as well.
+        A writer can put a file's mtime back, but not its ctime. A new ctime is no reason to wait anew: attributes
+        that are set again and again (NAS software, a chmod by cron) move it as well.
         """
         if ctime_ns != self.ctime_ns:
             self._forget()
@@ -126,9 +126,9 @@ class Ready:
 
 
 def decide(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
-    """Decide about one file whose name is not one to leave alone.
+    """Decide about one file; the caller has ruled out names to leave alone.
 
-    Looks at the file only when it has been quiet for long enough. Raises FolderFault only for faults of the inbox.
+    Opens the file only when it has been quiet for long enough. Raises FolderFault only for faults of the inbox.
     """
     due = sighting.due_at(inbox.settle_seconds)
     if sighting.size and now < due:
@@ -139,7 +139,7 @@ def decide(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
             return _decide_open(inbox, name, sighting, file.fileno(), now)
     except (FileNotFoundError, NotAFolder):  # also when a link lies where its folder was
         return Decision(Action.GONE, "it is gone")
-    except NotRegular:  # it was one when we looked for it
+    except NotRegular:  # it was a regular file when it was seen
         return Decision(Action.STAY, disk.NOT_PLAIN, now + _ask_again(inbox))
     except FolderFault as fault:
         reason = disk.why_not_read(place, fault)
@@ -184,7 +184,7 @@ def _judge_file(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, no
     is_named_link = flow_of(inbox).takes_addresses and link_files.is_link_file(os.path.basename(name))
     if is_named_link and not _is_picture(inbox, descriptor, name):
         return _judge_link(inbox, name, sighting, descriptor)
-    if sighting.size > inbox.max_file_bytes and _is_picture(inbox, descriptor, name):  # its end does not matter
+    if sighting.size > inbox.max_file_bytes and _is_picture(inbox, descriptor, name):  # whole or not
         reason = f"The file is larger than {inbox.max_file_bytes} bytes, the most that is sent."
         advice = "Make the picture smaller, or raise max_file_bytes if your plan takes larger files."
         return _refuse(reason, advice, "TOO_LARGE")
@@ -195,7 +195,7 @@ def _judge_file(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, no
 
 
 def _why_kept(inbox: Inbox, name: str, descriptor: int, now: float, *, is_taken: bool) -> Decision | None:
-    """Say what keeps a file from being moved, and one that is taken from being delivered."""
+    """Return what keeps a file from being moved, or one that would be taken from being delivered; else None."""
     if is_taken and not flow_of(inbox).recipients_of(inbox, name):
         return Decision(Action.STAY, NO_RECIPIENT, is_warning=True)
     if disk.has_writer(descriptor):

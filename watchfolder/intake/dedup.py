@@ -28,7 +28,7 @@ _READING_SECONDS = 3.0  # at a time: then nudges and timers are served
 class Duplicate:
     """A file that stays in the inbox until the order that has the same bytes has come to its end."""
 
-    key: str  # "": of the order that is begun now
+    key: str  # of that order; "": the one that is begun now
     sha256: str | None
     is_perhaps: bool = False  # another inbox's, of which only the size is known yet
 
@@ -44,12 +44,12 @@ class Left(NamedTuple):
 class Sorted:
     """What a claim makes of its files, and what they are compared with."""
 
-    under_way: Sequence[tuple[Order, OrderFile]] = ()  # what may have the bytes of one
-    parked: list[Order] = field(default_factory=list)  # and is not resumed
+    under_way: Sequence[tuple[Order, OrderFile]] = ()  # what may have the same bytes as one of them
+    parked: list[Order] = field(default_factory=list)  # orders that none of them has resumed
     met: dict[str, str] = field(default_factory=dict)  # bytes or address → the order resumed with them; "": the new one
     fresh: list[Ready] = field(default_factory=list)  # to be bought
-    resumed: list[tuple[Sequence[Ready], Order]] = field(default_factory=list)  # and the parked order that waits for it
-    known: list[tuple[Ready, Key]] = field(default_factory=list)  # and the order that brought what is there already
+    resumed: list[tuple[Sequence[Ready], Order]] = field(default_factory=list)  # with the parked order they resume
+    known: list[tuple[Ready, Key]] = field(default_factory=list)  # with the order that delivered the same bytes
     duplicates: dict[str, Duplicate] = field(default_factory=dict)  # by the file's name, as is the next
     left: dict[str, Left] = field(default_factory=dict)
 
@@ -80,7 +80,7 @@ class DedupScope:
 
 
 class Dedup:
-    """Of one inbox; its thread alone asks.
+    """The duplicates of one inbox; only its own thread asks.
 
     A file is read for its hash only when one of its size is parked, was delivered or is under way. Another inbox's
     files are never touched: what it has under way is known by its journalled hash, or is waited for while it is being
@@ -104,10 +104,10 @@ class Dedup:
         """Part the files by what is known of their bytes. In the block no other inbox begins an order."""
         left: dict[str, Left] = {}  # from one try to the next
         while True:
-            under_way = self._under_way(ready)  # first: what is parked meanwhile is missed by neither
+            under_way = self._under_way(ready)  # before the parked ones: what moves there meanwhile is in one of both
             parts = Sorted(under_way, self._parked(), left=left)
             read = self._sort(ready, parts)
-            if self._reuses and not self._scope.delivery_index.is_ready:  # broken since, it called old pictures new
+            if self._reuses and not self._scope.delivery_index.is_ready:  # it has broken: old pictures looked new
                 parts.put_off(read)
                 yield Sorted(left=left)
                 return
@@ -120,7 +120,7 @@ class Dedup:
 
     @contextlib.contextmanager
     def sort_pair(self, pair: Sequence[Ready]) -> Iterator[Sorted]:
-        """As `sort`, of two files that belong together: of their bytes only one thing counts, are they paid for?"""
+        """As `sort`, for two files that belong together. The one question is whether an order of both is paid for."""
         parts, is_alone = Sorted(), not self._given_up(pair)
         read = list(filter(None, (self._read(file, parts, is_alone=is_alone) for file in pair)))
         with self._scope.one_claim():
@@ -145,7 +145,7 @@ class Dedup:
         self.waiting |= {name: replace(duplicate, key=duplicate.key or key) for name, duplicate in duplicates.items()}
 
     def has_ended(self) -> bool:
-        """Has any file waited for long enough? Any thread may ask."""
+        """Is the wait of any file over? Any thread may ask."""
         return any(map(self._is_over, self.waiting.copy().values()))
 
     def ended(self) -> list[str]:
@@ -179,7 +179,7 @@ class Dedup:
         return [order for order in self._journal.parked() if not order.is_of_many and self._has_same_product(order)]
 
     def _are_parked(self, resumed: Sequence[tuple[Sequence[Ready], Order]]) -> bool:
-        """Has none been taken up by another inbox, or expired?"""
+        """Is each still parked, and not taken up by another inbox meanwhile?"""
         found = [self._journal.get(order.key) for _, order in resumed]
         return all(order is not None and not order.is_open for order in found)
 
@@ -245,17 +245,17 @@ class Dedup:
     def _find_delivered(self, file: Ready) -> Key | None:
         """Return the order that brought a result for these bytes, if that is still there, as far as a look can tell.
 
-        What lies at an address later may be another picture.
+        Never for an address: what lies there later may be another picture.
         """
         if file.sha256 is None or file.address or not self._reuses:
             return None
         original = Original(file.size, self._mode, self._product, file.sha256)
         for delivery in self._scope.delivery_index.find(original):
-            if delivery.finding is not None:  # all that it takes stands there
+            if delivery.finding is not None:  # it is all that is needed
                 return delivery.key
             if delivery.inbox != self._inbox.name:
                 if self._scope.inbox_of(delivery.inbox) is not None:
-                    return delivery.key  # looked at when it is copied: a share of its own must not hold us up here
+                    return delivery.key  # looked at when it is copied: another inbox's share must not hold us up
                 continue
             place = Place(self._inbox.outbox, delivery.name)
             if _size(place) == delivery.size:
@@ -301,7 +301,7 @@ def _is_hash_due(order: Order) -> bool:
 
 
 def _mark(file: Ready | OrderFile) -> str | int:
-    """Return what two files have in common whose results may serve for both: one address, or as many bytes."""
+    """Return what two files must share for one result to serve both: their address, or else their size."""
     return file.address or file.size
 
 

@@ -1,4 +1,4 @@
-"""What the daemon thinks of one file, asked beside it."""
+"""What the daemon thinks of one file, worked out in another process."""
 
 import os
 from collections.abc import Callable, Hashable
@@ -23,7 +23,7 @@ class Beside:
         self._listed: dict[str, dict[Hashable, list[str]]] = {}
 
     def meet(self, ready: Ready, now: float, wall: float) -> Decision | None:
-        """Say why a file that goes with another one has to wait for that; None where it has not."""
+        """Return why a file has to wait for the other one of its pair; None where it need not."""
         if self._pairs is None:
             return None
         for name in self._beside(self._pairs, ready.name):
@@ -48,7 +48,7 @@ class Beside:
 def explain(
     inbox: Inbox, name: str, now: float, wall: float, *, has_writer: bool = False, beside: Beside | None = None
 ) -> Decision | str:
-    """Say what the daemon thinks of `name` in the inbox: a Decision, or the pattern that leaves it alone.
+    """Say what the daemon thinks of `name` in the inbox: a Decision, or why its name is left alone.
 
     `now` is monotonic, `wall` the clock's seconds; without the daemon's memory, age counts from the last change of
     the file or its name. `has_writer` is what was found out with more rights than ours. Raises FolderFault.

@@ -25,11 +25,11 @@ _REASONS_SECONDS = 60.0  # how often the quarantine's notes are compared with it
 _SCANS_AT_MOST = 0.1  # of the time: a share of a hundred thousand files must not keep us from the pictures
 _FAULT_SECONDS = 5.0  # how soon a folder that failed is looked at again
 _DUPLICATES_SECONDS = 1.0  # how soon it is asked whether a duplicate that is under way has come to its end
-_ASKS_SECONDS = 30.0  # how often a waiting inbox asks for room: after a minute without, it has no share of it
+_ASKS_SECONDS = 30.0  # how often a waiting inbox asks for capacity: after a minute without, it loses its share
 
 
 class Intake:
-    """The look at one inbox. `nudge` may come from any thread, `beat` from one."""
+    """Looks at one inbox and claims. Any thread may call `nudge`, one thread calls `beat`."""
 
     def __init__(
         self, inbox: Inbox, claims: Claims, folders: Folders, admission: Admits, sweep_reasons: Callable[[], None]
@@ -43,7 +43,7 @@ class Intake:
         self._sweep_reasons = sweep_reasons
         self._nudges = Nudges()
         self.candidates = Candidates(inbox, claims.partners)
-        self._taking: frozenset[str] = frozenset()  # by the claim under way
+        self._taking: frozenset[str] = frozenset()  # names in the claim under way
         self.waits_for_pipeline = False  # which will wake us: what is settled cannot be taken yet
         self._emptied = Emptied(inbox.path, inbox.empty_folder_seconds)
         self._scan_at = 0.0
@@ -56,11 +56,11 @@ class Intake:
         self._nudges.add(name, was_worked_on=True)
 
     def look_at(self, name: str) -> None:
-        """A file may have come back as `name`. One that is known there is another, and goes on waiting as it did."""
+        """A file may have come back as `name`. One that is known there is another file, whose wait goes on."""
         self._nudges.add(name, was_worked_on=False)
 
     def counts(self, orders: UnderWay) -> dict[str, int]:
-        """Return how many files there are by answer, none that is one of the `orders`, which were read before this."""
+        """Count the files by answer, without those of `orders`, which must have been read before this call."""
         taken = orders.leaving | (self._taking & orders.names)  # read first: what is taken is dropped before that ends
         return self.candidates.counts(taken)
 
@@ -129,7 +129,7 @@ class Intake:
                 self._reasons_at = now + max(_REASONS_SECONDS, seconds() / _SCANS_AT_MOST)
 
     def _ask(self) -> Allowance:
-        """Tell what came, once whatever becomes of that, and return how much of what is quiet may be taken."""
+        """Tell the admission what came, each file once, and return how much of what is quiet may be taken."""
         candidates = self.candidates
         new, found = candidates.new, candidates.found
         candidates.new = candidates.found = 0
@@ -166,9 +166,9 @@ class Intake:
         return quiet if paid is None else [name for name in quiet if _is_in(paid, sightings[name])]
 
     def _look_at_held(self, now: float) -> None:
-        """Decide about what is held, and take none of it: what is no picture does not wait to be let go.
+        """Decide about held files without taking any: what is no picture need not wait for a person.
 
-        What cannot be taken yet does: it must not be forgotten before it can.
+        Everything else stays quiet until it is let go, so that nothing is forgotten.
         """
         sightings = self.candidates.sightings
         unread = (name for name in self.candidates.quiet if not sightings[name].is_read)
@@ -202,7 +202,7 @@ class Intake:
         return ready
 
     def _act(self, name: str, sighting: Sighting, now: float) -> Sequence[Ready]:
-        """Do with a settled file what is to be done, or return it as ready to be claimed, with what goes with it."""
+        """Act on a settled file, or return it as ready to be claimed, with the other file of its pair."""
         decision = decide(self.inbox, name, sighting, now)
         shape = (name, sighting.size, sighting.mtime_ns)
         is_list = decision.listed is not None
@@ -284,6 +284,6 @@ def _may_be_one_order(ready: Sequence[Ready], taken: Sequence[Ready]) -> bool:
 
 
 def _is_in(paid_bytes: Mapping[int, Collection[str]], sighting: Sighting) -> bool:
-    """May these be bytes that are waited for? They are read for their hash once."""
+    """May the file have bytes that a paid order waits for? Until it has been read once, its size alone tells."""
     hashes = paid_bytes.get(sighting.size, ())
     return bool(hashes) and (sighting.sha256 is None or sighting.sha256 in hashes)

@@ -15,7 +15,7 @@ from watchfolder.services import flow_of
 class Obstacle:
     """`folder` is the path that is told to people; files with the same `folder` and `together` share one obstacle.
 
-    `command` mends it for this file, `together` for all that are in the way in that folder: empty where none can.
+    `command` mends it for this file, `together` for all such files of that folder; "" where no command can.
     """
 
     folder: str
@@ -44,7 +44,7 @@ def to_read(inbox: Inbox, name: str, reason: str, *, is_of_rights: bool) -> Obst
 
 
 def to_move(inbox: Inbox, name: str, descriptor: int) -> Obstacle | None:
-    """Return what forbids us to move the file, if it is anything that can be asked for."""
+    """Return what forbids us to move the file, as far as that can be known without trying."""
     folder = os.path.dirname(name)
     if disk.is_kept_in_place(descriptor):
         command = disk.command_to_move(inbox.path, name)
@@ -65,7 +65,7 @@ def to_move(inbox: Inbox, name: str, descriptor: int) -> Obstacle | None:
 
 
 def closed(root: str, folder: str) -> Obstacle:
-    """Return that we may not write in a folder; the highest such one is named, for what is in it opens with it."""
+    """Return that we may not write in a folder. Names the highest closed one: its command opens all that is in it."""
     parts = folder.split("/") if folder else []
     above = ["/".join(parts[:number]) for number in range(1, len(parts))]
     first = next((each for each in above if not _may_write(root, each)), folder)
@@ -74,9 +74,9 @@ def closed(root: str, folder: str) -> Obstacle:
 
 
 def on_the_way(inbox: Inbox, name: str) -> Obstacle | None:
-    """Return the sub-folder, of those that it will go to, in which we may make nothing: before it is paid for.
+    """Return the first sub-folder of the outbox or the originals that will not take the file: asked before it is paid.
 
-    What stands in a folder's place is passed by, but for a recipient's: no other folder will do for that.
+    A file in a folder's place is no obstacle, for another folder will do; but a recipient's folder is the only one.
     """
     flow = flow_of(inbox)
     has_recipients = any(flow.recipients_of(inbox, name))

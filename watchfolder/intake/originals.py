@@ -29,9 +29,9 @@ _Version = tuple[str, int, int]  # of a file: its name or path, size and mtime_n
 
 
 class Originals:
-    """Asked by one thread. Of the lender's folder it remembers the names until it is time to look again.
+    """Finds originals in the lender's folder, whose names it remembers until the next look. Asked by one thread.
 
-    None is lent by a look that is older than the picture: since then another one of its name may have come.
+    A look that is older than the picture finds nothing: another original of its name may have come since.
     """
 
     def __init__(self, inbox: Inbox, lender: str, pairs: Pairs, inbox_of: Callable[[str], Inbox | None]) -> None:
@@ -77,7 +77,7 @@ class Originals:
         return self._first_asked.setdefault(version, now)
 
     def _wait(self, now: float) -> Decision:
-        """Wait for the lender; at a start, when it is only slower than we, so does a single run."""
+        """Wait for the lender. At a start it may only be slower than this inbox, so `run --once` waits a while too."""
         self._away_since = now if self._away_since is None else self._away_since
         reason = f"the inbox {self._lender}, which keeps its original, is away"
         is_passing = now < self._away_since + _SLOW_SECONDS
@@ -96,7 +96,7 @@ class Originals:
         self._due = max(now + self._inbox.scan_seconds, self._may_look_at)
 
     def _find_all(self, picture: Ready, lender: Inbox, root: str) -> list[str]:
-        """Return those of which the picture is the very copy, or else those of its name, which may say it as well."""
+        """Return the original of this very copy, or else those of its name; if nothing can be read, a lone one."""
         named = self._of_same_name(picture.name)
         try:
             return self._find_given(picture, lender, root) or self._of_same_bytes(named, root)
@@ -112,7 +112,7 @@ class Originals:
         return [each for each in anywhere if os.path.dirname(each) == folder] or anywhere
 
     def _of_same_bytes(self, named: list[str], root: str) -> list[str]:
-        """Return one where all have the same bytes, as what was dropped for several recipients has; else all."""
+        """Return one where all have the same bytes, as one file that was dropped for several recipients; else all."""
         first, others = Place(root, "".join(named[:1])), [Place(root, name) for name in named[1:]]
         found = disk.stat_of(first) if others else None
         if found is None:

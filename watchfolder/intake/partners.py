@@ -12,7 +12,7 @@ from watchfolder.services import Alone, Pairs, flow_of
 
 
 class Partners:
-    """Of one inbox; its thread alone asks."""
+    """The pairs of one inbox; only its own thread asks."""
 
     def __init__(self, inbox: Inbox, inbox_of: Callable[[str], Inbox | None]) -> None:
         """`inbox_of` finds the one whose originals it may borrow."""
