@@ -40,9 +40,9 @@ class Admission:
     # --- what an inbox may take
 
     def meet(self, inbox: str, wanted: int, new: int, found: int, has_waiting: Callable[[], bool]) -> Allowance:
-        """Return what of so many settled files the inbox may take now.
+        """Return how much of the `wanted` settled files the inbox may take now.
 
-        What came is counted first: `new` files, and `found` that were there from the start. Raises FolderFault.
+        What came is counted first: `new` files, and `found` ones that were there from the start. Raises FolderFault.
         """
 
         def waits() -> bool:
@@ -55,9 +55,9 @@ class Admission:
         return self.allowance(inbox, wanted)
 
     def allowance(self, inbox: str, wanted: int, asker: str = "") -> Allowance:
-        """Return what of so many files the inbox may take now, or the list in it that asks.
+        """Return how much of the `wanted` files the inbox may take now; `asker` is the key of a list in it that asks.
 
-        It is set aside until it is spent, or asked for anew. Raises FolderFault.
+        It is reserved until it is spent, or asked for anew. Raises FolderFault.
         """
         held = Allowance(reason=self._quota.why(inbox))
         if held.is_held:
@@ -72,23 +72,23 @@ class Admission:
         return Allowance(orders, files, runtime.context.folders.room_for_order(runtime.context.inbox))
 
     def spend(self, order: Order) -> None:
-        """Record that an order takes its files, before it is claimed: a claim that is repeated counts once.
+        """Count an order's files for the quota, before it is claimed; a claim that is repeated counts once.
 
-        One that is taken up again was counted when it was begun. Raises FolderFault.
+        An order that is taken up again was counted when it was begun. Raises FolderFault.
         """
         if order.order_id is None and order.is_to_be_paid:
             files = sum(file.role is not Role.COPY for file in order.files)
             self._quota.take(order.inbox, files, order.key, order.of_list or order.inbox)
 
     def has_no_v3(self, inbox: str) -> bool:
-        """Does the inbox wait for what the service is known not to have?"""
+        """Does the inbox need v3 reads, which the service is known not to have?"""
         context = self._runtimes[inbox].context
         return flow_of(context.inbox).needs_v3 and context.service.known_reads == "v2"
 
     # --- what the pipeline asks
 
     def room(self) -> int:
-        """Return how many of the orders that were claimed may be created now: a split makes more of them at once."""
+        """Return how many of the claimed orders may be created now: a split can make more than there are slots."""
         if self._is_closed:
             return self._most_orders
         begun = (order for order in self._with_slot() if order.traits.is_at_service or order.key in self._running)
@@ -106,7 +106,7 @@ class Admission:
         held = [order.state for order in self._with_slot()]
         if self._breaker.open_since is not None or self._breaker.is_down:
             return "service"
-        if not held:  # nothing flows: orders that wait for another try are kept by no pace
+        if not held:  # nothing flows: deferred orders wait for no limit
             return ""
         if context.service.limiter.waited_at > recently or context.service.limiter.is_held_back():
             return "plan"
@@ -129,11 +129,11 @@ class Admission:
             return 0
         if self._is_closed:
             return int(self._may_ask_with_another(holding))
-        if self._breaker.is_open(inbox.service):  # what has not failed yet tells more than what has
+        if self._breaker.is_open(inbox.service):  # one new order at a time: a picture that has not failed tells more
             return int(not self._has_order_without_doubt(inbox.service))
         held = [order for order in holding if order.inbox == inbox.name]
         if any(map(_may_be_created, held)):
-            return 0  # until then, files wait to be more in the next one
+            return 0  # files wait meanwhile, so that the next order holds more of them
         recently = self._journal.clock.awake() - timing.WANTS_SECONDS
         wanting = sum(each.wanted_at > recently for each in self._runtimes.values())
         share = -(-self._most_orders // wanting)
@@ -160,7 +160,7 @@ class Admission:
         return Allowance(orders, orders, most_bytes, paid_bytes=self._paid_bytes(inbox))
 
     def _paid_bytes(self, inbox: Inbox) -> Mapping[int, Collection[str]]:
-        """Return the hashes of the bytes, by their number, that would take up such an order."""
+        """Return the hashes of the bytes that would take up an order which is paid for, by the file's size."""
         product, paid_bytes = (self._mode, flow_of(inbox).product_of(inbox)), dict[int, set[str]]()
         for order in self._journal.parked():
             is_same = not order.is_of_many and (order.mode, order.product) == product
@@ -170,7 +170,7 @@ class Admission:
         return paid_bytes
 
     def _with_slot(self) -> Sequence[Order]:
-        """Return the orders that hold slots; some of those that the service does not end make room."""
+        """Return the orders that hold slots, without those that the service does not finish and that give way."""
         holding = [order for order in self._journal.orders() if self._holds_slot(order)]
         waited_out = self._give_way(order for order in holding if order.state is State.CONFIRMED)
         return [order for order in holding if order.key not in waited_out]
@@ -181,21 +181,21 @@ class Admission:
         if order.key in self._running:
             return not self._runtimes.is_silent(order.inbox)
         is_due = order.is_due(self._journal.clock.elapsed()) and self._runtimes.is_within_reach(order.inbox)
-        return is_due and not self._breaker.is_in_doubt(order)  # else it waits for its turn, and other services do not
+        return is_due and not self._breaker.is_in_doubt(order)  # in doubt it waits for its turn without a slot
 
     def _give_way(self, orders: Iterable[Order]) -> set[str]:
-        """Return those that keep no others waiting any more, for they do not come to an end.
+        """Return the orders that no longer keep others waiting, because the service does not finish them.
 
-        The oldest after an hour, the second oldest after two, the third after four …: little is bought while none does.
+        The oldest gives way after an hour, the second oldest after two, the third after four …: little is bought then.
         """
         begins = ((order.times.get(State.CONFIRMED, order.started), order.key) for order in orders)
         ages = sorted(((self._journal.clock.since(began), key) for began, key in begins if began), reverse=True)
         return {key for place, (age, key) in enumerate(ages) if age >= timing.OVERDUE_SECONDS * 2.0 ** min(place, 10)}
 
     def _may_ask_with_another(self, holding: Sequence[Order]) -> bool:
-        """May a new order find out how the service is, because none is there that could, or they alone may be at fault?
+        """May a new order probe the service, because no present one can, or because these may be at fault themselves?
 
-        They keep it waiting as long as others: an outage stays cheap.
+        They keep it waiting until they give way, so that an outage stays cheap.
         """
         live = [order for order in self._journal.orders() if self._may_ask(order)]
         waited_out = self._give_way(live) if self._breaker.refusal is None else set()

@@ -20,7 +20,7 @@ from watchfolder.pipeline.context import InboxRuntimes
 from watchfolder.pipeline.poll_schedule import PollSchedule
 
 _SUSPECT_DEATHS = 2
-_PLACES = {state: place for place, state in enumerate(State)}  # each state stands behind those that lead to it
+_PLACES = {state: place for place, state in enumerate(State)}  # each state comes after those that lead to it
 _LONGEST_SECONDS = 3600.0
 
 
@@ -28,7 +28,7 @@ _LONGEST_SECONDS = 3600.0
 class Planned:
     """What is to be done now, and when to plan anew."""
 
-    listed: Sequence[Order]  # one list is asked about them
+    listed: Sequence[Order]  # one call to the order list asks about them
     ready: Sequence[Order]  # their steps are started, the most urgent first
     next_at: float
 
@@ -49,7 +49,7 @@ class Agenda:
         self._polls = polls
         self._breaker = breaker
         self._runtimes = runtimes
-        self._room = room  # for orders that were claimed to be created
+        self._room = room  # how many claimed orders may be created now
         self._began = self._clock.elapsed()
         self._guard = threading.Lock()
         self._reached: dict[str, tuple[int, int]] = {}  # key → furthest place, steps repeated since
@@ -139,10 +139,10 @@ class Agenda:
         return self._polls.for_list(due, [*due, *later])
 
     def _may_start(self, due: Iterable[Order], now: float) -> list[Order]:
-        """Return those that the breaker lets begin, and a slot: a split makes more orders than may be created."""
+        """Return those that the breaker lets begin and that get a slot: a split can make more than there are slots."""
         able, slots = list[Order](), self._room()
         for order in due:
-            takes_slot = order.state is State.CLAIMED and not self._breaker.is_in_doubt(order)  # else one at a time
+            takes_slot = order.state is State.CLAIMED and not self._breaker.is_in_doubt(order)  # in doubt: one by one
             if not self._breaker.has_to_wait(order, now) and (slots > 0 or not takes_slot):
                 able.append(order)
                 slots -= takes_slot
@@ -151,8 +151,8 @@ class Agenda:
     def _in_turn(self, able: list[Order], busy: Collection[str]) -> list[Order]:
         """Return those whose turn it is: a suspect that is able to begin is tried with nothing `busy` beside it.
 
-        Except for what hangs on a share. That is excused, as is a suspect that hangs: a death that comes now says
-        nothing of it.
+        Orders that hang on a silent share do not count as busy. A death while a suspect is tried is not counted against
+        them, nor against a suspect that hangs itself.
         """
         under_way = list(filter(None, map(self._journal.get, busy)))
         hung = [order for order in under_way if self._runtimes.is_silent(order.inbox)]
@@ -168,7 +168,7 @@ class Agenda:
     # --- pauses
 
     def _wait_after(self, before: Order) -> float:
-        """Record where a step has left its order; return for how long that rests, unless something else says so."""
+        """Record where a step has left its order; return the pause before the next, 0 where something else sets it."""
         order = self._journal.get(before.key)
         with self._guard:
             if order is None or not order.needs_service:
@@ -185,7 +185,7 @@ class Agenda:
         return back_off(repeats, timing.REPEAT_SECONDS, timing.LONGEST_BACKOFF_SECONDS)
 
     def _wait_beside(self, order: Order) -> float:
-        """Return how long an order rests that asks the service for no result."""
+        """Return the pause of an order that asks the service for no result."""
         if order.state is State.RECORDED:
             asked = [each.asked_at for each in order.enclosures if each.asked_at is not None]
             return timing.report_wait(max(map(self._clock.since, asked), default=0.0))

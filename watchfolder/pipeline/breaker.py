@@ -39,7 +39,7 @@ class Fault(Enum):
 
 @dataclass(eq=False)
 class Permit:
-    """Leave for one step of one order: `with` it the step is done, and from how that ends the breaker learns.
+    """Permission for one step of one order, used as a context manager: from how the block ends the breaker learns.
 
     It ends in success; in failure, by what was raised; or unused, where the service was not asked after all.
     """
@@ -47,9 +47,9 @@ class Permit:
     breaker: "Breaker"
     order: Order
     given_at: float
-    is_to_split: bool  # one file of many is to find out alone how its service is: nothing is asked
+    is_to_split: bool  # one file of many is to probe its service alone: this step makes no request
     is_unused: bool = False
-    was_sent_back: bool = False  # nothing was bought: the order is not where its step belongs
+    was_sent_back: bool = False  # by a Resync: nothing was bought
 
     def __enter__(self) -> Self:
         return self
@@ -58,7 +58,7 @@ class Permit:
         self.breaker.end(self, error)
 
     def release(self) -> None:
-        """End it unused: if it was to find out how the service is, the next one may do so at once."""
+        """End it unused: if it was for the probe, the next step may probe at once."""
         self.is_unused = True
         self.breaker.end(self, None)
 
@@ -66,16 +66,16 @@ class Permit:
 @dataclass
 class _Circuit:
     probe_seconds: float
-    pace: float = 0.0  # the share of the time it has been open that passes between two tries, once that is longer
+    pace: float = 0.0  # share of its age between two probes, where that is longer than `probe_seconds`
     fault: Blocked | None = None  # what opened it
     since: float = 0.0
-    probe_at: float = 0.0  # when the next call may find out
-    probe: Permit | None = None  # of the one that does: half-open
-    last_success: Key | None = field(default_factory=lambda: str(uuid.uuid4()))  # an order; of an earlier life, none
-    failed: set[Key] = field(default_factory=set)  # orders, without a success between; a step may be repeated
+    probe_at: float = 0.0  # when the next probe may be sent
+    probe: Permit | None = None  # of the probe under way: half-open
+    last_success: Key | None = field(default_factory=lambda: str(uuid.uuid4()))  # an order; a made-up one at first
+    failed: set[Key] = field(default_factory=set)  # orders since the last success; a set, for a step may be repeated
 
     def doubt(self, code: str, since: float) -> str:
-        """Open the circuit: all orders of the service fail. Return that in words. The first try comes at once."""
+        """Open the circuit: all orders of the service fail. Return that in words. The first probe may come at once."""
         tries = f"one is tried every {self.probe_seconds:g} s, later more rarely, until one succeeds"
         reason = f"the service fails every picture{code}: {tries}"
         self.fault = Blocked(reason, code="EVERY_ORDER_FAILS", scope=Scope.PURCHASES)
@@ -95,7 +95,7 @@ class _Circuit:
 
 
 class Breaker:
-    """Any thread may ask. Which service an order is sent to is a name to it, no more."""
+    """Any thread may ask. It knows nothing of a service but its name."""
 
     def __init__(self, probe_seconds: float, clock: Clock) -> None:
         self.probe_seconds = probe_seconds
@@ -122,12 +122,12 @@ class Breaker:
 
     @property
     def open_since(self) -> tuple[Blocked, float] | None:
-        """What is to be told first of the circuits that are open, and since when."""
+        """The fault of the first open circuit, the account's before any service's, and since when it is open."""
         return next(((each.fault, each.since) for each in self._all() if each.fault is not None), None)
 
     def is_open(self, service: str) -> bool:
         """Does this service fail every picture?"""
-        circuit = self._services.get(service)  # only the lock's holder makes one, or two could be made
+        circuit = self._services.get(service)  # `get`: only who holds the lock may create one
         return circuit is not None and circuit.fault is not None
 
     def last_success(self, service: str) -> Key | None:
@@ -135,12 +135,12 @@ class Breaker:
             return self._services[service].last_success
 
     def is_in_doubt(self, order: Order) -> bool:
-        """Is it an order that is to show whether its service succeeds? One that may be there already cannot."""
+        """Is it to be created while its service fails every order? One that may exist there already is not."""
         is_there = order.order_id is not None or not order.may_be_given_back
         return order.state is State.CLAIMED and not is_there and self.is_open(order.service)
 
     def has_to_wait(self, order: Order, now: float) -> bool:
-        """Must its step wait until it is known how the service is?"""
+        """Must its step wait for the next probe?"""
         return any(now < circuit.probe_at for circuit in self._open_for(order))
 
     def has_opened_since(self, permit: Permit) -> bool:
@@ -148,13 +148,13 @@ class Breaker:
         return any(circuit.since > permit.given_at for circuit in self._open_for(permit.order))
 
     def next_probe(self) -> float:
-        """Return when the next call may find out how the service is."""
+        """Return when the next probe may be sent; infinity while no circuit is open."""
         return min((each.probe_at for each in self._all() if each.fault is not None), default=math.inf)
 
     # --- permits
 
     def may_begin(self, order: Order, now: float) -> Permit | None:
-        """Give leave for the order's next step, if it may begin; in an open circuit that step is the probe."""
+        """Return a permit for the order's next step, if it may begin; in an open circuit that step is the probe."""
         with self._guard:
             if self.has_to_wait(order, now):
                 return None
@@ -164,7 +164,7 @@ class Breaker:
             return permit
 
     def end(self, permit: Permit, error: BaseException | None) -> None:
-        """Record how a step has ended. One that asks nothing says nothing, unless it was refused all the same."""
+        """Record how a step has ended. One that makes no request says nothing, unless it was refused all the same."""
         is_unused = permit.is_unused or permit.is_to_split or not permit.order.needs_service
         with self._guard:
             match error:
@@ -211,7 +211,7 @@ class Breaker:
             return Fault.SERVICE
 
     def note_result(self, order: Order) -> None:
-        """Record that the service made something of an order: it was the pictures, where others failed."""
+        """Record that the service succeeded with an order: where others failed, their pictures are at fault."""
         with self._guard:
             service = self._services[order.service]
             service.last_success = order.key
@@ -226,10 +226,10 @@ class Breaker:
                 event("service.doubt_ended", reason="no order is left that it could fail")
 
     def remember(self, orders: Sequence[Order]) -> None:
-        """Take up what the orders of an earlier life tell of each service, oldest first.
+        """Open a service's circuit again where the orders of an earlier life, oldest first, were kept for a doubt.
 
-        Which success came last is not written down. Without a doubt one is supposed; with a doubt only one that is
-        still in the journal, and younger than what was kept, has ended it.
+        Successes are not written down. One that is still in the journal, and younger than what was kept, has ended the
+        doubt; and without any doubt a success is supposed.
         """
         for name in {order.service for order in orders}:
             self._remember(self._services[name], [order for order in orders if order.service == name])
@@ -255,7 +255,7 @@ class Breaker:
         return [self._account, *self._services.values()]
 
     def _open_for(self, order: Order) -> Iterator[_Circuit]:
-        """Give the open circuits in which its step would be the probe. An order that is only split asks nothing."""
+        """Yield the open circuits in which its step would be the probe. One that only splits its order is none."""
         if is_doubted := self.is_in_doubt(order):
             yield self._services[order.service]
         fault = self._account.fault
@@ -282,7 +282,7 @@ class Breaker:
             account.probe_at = max(account.probe_at, now + account.probe_seconds)
 
     def _close_after(self, permit: Permit, *, has_bought: bool) -> None:
-        """Close the account's circuit after its probe. The storage's yes to an upload says nothing of the key."""
+        """End an outage; close the account's circuit after its probe. An upload's success tells nothing of the key."""
         self.answered_at = self._clock.awake()
         if self.is_down:
             self.recovered_at = self._clock.elapsed()

@@ -47,15 +47,15 @@ def may_charge(context: StepContext, order: Order, stage: Stage) -> Iterator[Ord
 
 
 def is_clear_no(failure: Exception) -> bool:
-    """Was this answered to every try of the call? Then none of them came to anything."""
+    """Was every try of the call refused? Then none of them has cost anything."""
     return isinstance(failure, _CLEAR_NO) and not failure.was_repeated
 
 
 def is_unknown(context: StepContext, order: Order, seen: OrderView) -> bool:
-    """Does the service, which calls the order pending, clearly not know of what costs money?
+    """Does `pending` prove that the service has not received what costs money?
 
-    Right after a start that was answered yes it may be an old word, so then it counts when it is said again. An upload
-    may still be on its way: it counts when none has been tried for a while.
+    Right after a start that it accepted, `pending` may be stale: then it counts only when it is said again. An upload
+    may still be on its way: there it counts only when none has been tried for a while.
     """
     if order.state is State.CONFIRMED:
         return False

@@ -41,10 +41,10 @@ class OrderMemory:
     heatmap: str | None = None  # a link to it, from the poll that found the order complete
     view: OrderView | None = None  # what the list has just told of it, unread yet
     was_polled: bool = False
-    is_puzzling: bool = False  # its status is a word that nobody knows
+    is_puzzling: bool = False  # its status is a word that we do not know, and the log says so
     uploaded_at: float | None = None  # when an upload last ended, or this life began
     failed: list[int] = field(default_factory=list)  # files whose transfer failed, longest ago first
-    unaccepted: dict[int, Received] = field(default_factory=dict)  # results that the journal may hold
+    unaccepted: dict[int, Received] = field(default_factory=dict)  # results whose entry failed, and may be there
     lines: list[Line] | None = None  # of a list: those that have no order yet
     child: str = ""  # of a list: the order whose links are laid out
 
@@ -60,7 +60,7 @@ class StepContext:
     delivery_index: DeliveryIndex
     inbox_of: Callable[[str], Inbox | None]  # another one, while that is there
     admission: Admits
-    asked: dict[str, float] = field(default_factory=dict)  # what at the service → when, the last second's alone
+    asked: dict[str, float] = field(default_factory=dict)  # what at the service → when; of the last second only
     memories: dict[str, OrderMemory] = field(default_factory=dict)  # by the order's key
 
     def __post_init__(self) -> None:
@@ -75,7 +75,7 @@ class StepContext:
     def poll(self, order: Order) -> OrderView:
         """Ask how far the service is with the order, unless the list has just told all of it.
 
-        Raises Throttled when that was done a moment ago, whatever for.
+        Raises Throttled when that was done less than a second ago, for whatever step.
         """
         memory = self.memory_of(order)
         if memory.view is not None:
@@ -88,7 +88,7 @@ class StepContext:
             memory.was_polled = True
 
     def ask_once(self, what: str, ask: Callable[[], _T]) -> _T:
-        """Ask how something is at the service. Raises Throttled when that was done a moment ago."""
+        """Ask how something is at the service. Raises Throttled when that was done less than a second ago."""
         elapsed = self.journal.clock.elapsed
         since = elapsed() - timing.LEAST_BETWEEN_POLLS_SECONDS
         wait = self.asked.get(what, since) - since
@@ -102,7 +102,7 @@ class StepContext:
     def is_of_the_inbox(self, order: Order, fault: FolderFault) -> bool:
         """Is a folder at fault that others of the inbox need? Else it is one file, or a sub-folder, of this order.
 
-        What our own state directory refused is tried again as it is: a note could undo what a torn write has done.
+        A fault of our own state directory is the inbox's: to note it in the entry could undo what a torn write did.
         """
         if isinstance(fault, NotAFolder | NotRegular):  # a link or the like lies in the place of a file or folder
             return False
@@ -119,7 +119,7 @@ class StepContext:
 
     @contextmanager
     def read_other_inbox(self) -> Iterator[bool]:
-        """Give whether this is now the one step of the inbox that reads in an outbox of another."""
+        """Yield whether this step may read in the outbox of another inbox: one step of this inbox does at a time."""
         is_free = self._other_outbox_lock.acquire(blocking=False)
         try:
             yield is_free
@@ -139,14 +139,14 @@ class StepContext:
             return None
 
     def seconds_since_upload(self, order: Order) -> float:
-        """Return how long ago an upload of the order ended, as far as this life knows: an earlier one may just have."""
+        """Return the seconds since an upload of the order ended; in an earlier life: since this was first asked."""
         elapsed, memory = self.journal.clock.elapsed(), self.memory_of(order)
         if memory.uploaded_at is None:
             memory.uploaded_at = elapsed
         return elapsed - memory.uploaded_at
 
     def accept(self, order: Order, good: Mapping[int, Received]) -> Order:
-        """Journal results. An entry that could not be made safe may be on the disk all the same: they are kept."""
+        """Journal results. Where that fails they are kept: the entry may be on the disk all the same."""
         try:
             return self.publisher.accept(order, good)
         except BaseException:
@@ -154,7 +154,7 @@ class StepContext:
             raise
 
     def take_left_over(self, order: Order) -> dict[int, Received]:
-        """Return, once, the results that are there from a try whose entry could not be made safe."""
+        """Return, once, the results of a try whose entry could not be made durable, as far as they are there."""
         memory = self.memory_of(order)
         there = {index: held for index, held in memory.unaccepted.items() if disk.stat_of(held.part) is not None}
         memory.unaccepted = {}

@@ -30,12 +30,12 @@ def create(context: StepContext, order: Order) -> Order:
     context.folders.require_room(context.inbox, order.size)
     if _may_be_made(context, order) and (found := _find_by_name(context, order)) is not None:
         return adopt(context, order, found.order_id)  # first: what is paid is not bought again
-    is_to_begin = order.order_id is not None or order.may_be_given_back  # else its create alone tells what it came to
+    is_to_begin = order.order_id is not None or order.may_be_given_back  # else its create alone tells if it exists
     if is_to_begin and not has_same_files(context, order):
         return release_changed(context, order)
     if order.order_id is not None:  # resumed from quarantine
         return adopt(context, order, order.order_id)
-    if order.of_many is not None:  # its body is that of all of them
+    if order.of_many is not None:  # its body is that of its whole order
         raise _may_be_paid(order, KEY_TAKEN)
     order = _note_key(context, order)
     try:
@@ -58,7 +58,7 @@ def _may_be_made(context: StepContext, order: Order) -> bool:
 
 
 def _created(context: StepContext, order: Order, created: Created) -> Order:
-    """Go on with what the service has made for this key, now or at an earlier try that was not heard of."""
+    """Go on with what the service has made for this key, now or at an earlier try whose answer was lost."""
     require_ours(context, order, created.order_id, created.order_name or "")
     was_rebuilt = order.was_rebuilt
     order = context.journal.advance(
@@ -89,7 +89,7 @@ def _key_taken(context: StepContext, order: Order, error: Resync) -> Order:
         known = f"the service calls its key used before ({error.code})"
         raise _not_listed(order, known) if flow_of(order).is_listed else _may_be_paid(order, error.code)
     if order.redos:  # its key is new already, and taken as well
-        context.journal.note(order)  # as it was before: nothing was made of it
+        context.journal.note(order)  # not charged, as before: nothing was made of it
         reason = "the service calls each key used before, and has no order of its name"
         raise OrderRetry(reason, code=error.code) from None
     event("order.key_taken", order=order.key, inbox=order.inbox, code=error.code)
@@ -97,7 +97,7 @@ def _key_taken(context: StepContext, order: Order, error: Resync) -> Order:
 
 
 def _may_be_paid(order: Order, code: str) -> Reject:
-    """Say what to do: the same bytes lead to the same order, other bytes to a new one."""
+    """Return why it is given up, with what to do: the same bytes lead to the same order, other bytes to a new one."""
     anew = "download the picture" if order.files[0].address else "save it anew in a picture editor"
     return Reject(_MAY_BE_PAID, code=code, advice=_ASK_FOR_IT.format(anew))
 
@@ -107,7 +107,7 @@ def _is_of_another_key(context: StepContext, order: Order) -> bool:
 
 
 def _note_key(context: StepContext, order: Order) -> Order:
-    """Say so in its entry and its copy: if the entry is lost, another account that has no such order proves nothing."""
+    """Note the present API key in entry and copy: if the entry is lost, another key's account proves nothing."""
     if order.fingerprint == context.service.fingerprint:
         return order
     order = context.journal.note(order, fingerprint=context.service.fingerprint)
@@ -131,7 +131,7 @@ def _refuse_another_key(context: StepContext, order: Order) -> None:
     """Raise for an order that the account of another key may have."""
     if order.charged:
         if not flow_of(order).is_listed:
-            context.service.ping()  # it is by this key that the order waits: it must be a good one
+            context.service.ping()  # a key that is refused itself says nothing of the order
         reason = "what became of this order is known only by the API key, and at the address, with which it was begun"
         raise Blocked(reason, code=OTHER_KEY, scope=Scope.ORDER)
     if order.was_rebuilt:

@@ -1,7 +1,7 @@
 """What comes to lie beside a finding: keywords, a heatmap, a report. The finding is delivered and recorded before that.
 
-So nothing here keeps it back, and nothing here says anything of the service: what fails is tried again ever more
-rarely, for as long as the service keeps the result, and is then given up with a word in the log.
+So nothing here delays it, and no failure here counts against the service: what fails is tried again ever more rarely,
+for as long as the service keeps the result, and is then given up with a line in the log.
 """
 
 import logging
@@ -63,7 +63,7 @@ def put_beside(context: StepContext, order: Order) -> Order | None:
 
 
 def _try(context: StepContext, order: Order, enclosure: Enclosure) -> tuple[Order, WatchfolderError | None]:
-    """Try to put one of them where it belongs; return the order, and why it is to be tried again."""
+    """Try to put one of them in its place; return the order, and the error if it is to be tried again."""
     try:
         is_put = context.enclosures.is_there(enclosure) or _put(context, order, enclosure)
     except UnfitSidecar as refusal:
@@ -78,7 +78,7 @@ def _try(context: StepContext, order: Order, enclosure: Enclosure) -> tuple[Orde
 
 
 def _is_over(context: StepContext, order: Order, error: WatchfolderError | None = None) -> bool:
-    """Is it refused, or does the service keep the result no longer, or may be taken not to?"""
+    """Is it refused for good, or is the result gone from the service, or so old that it must be?"""
     is_gone = isinstance(error, OrderMissing) and error.code == _EXPIRED
     is_old = context.journal.clock.since(order.times[State.RECORDED]) > timing.ENCLOSE_SECONDS
     return isinstance(error, Reject) or is_gone or is_old
@@ -111,7 +111,7 @@ def _put(context: StepContext, order: Order, enclosure: Enclosure) -> bool:
 
 
 def _heatmap_links(context: StepContext, order: Order) -> Iterator[str]:
-    """Give the link at hand, if there is one, then one that is made now."""
+    """Yield the link at hand, if there is one, then a new one."""
     memory = context.memory_of(order)
     if memory.heatmap is not None:
         at_hand, memory.heatmap = memory.heatmap, None
@@ -144,7 +144,7 @@ def _put_report(context: StepContext, order: Order, enclosure: Enclosure) -> boo
 
 
 def _asked_for(context: StepContext, order: Order, enclosure: Enclosure) -> tuple[Order, Enclosure, ReportView]:
-    """Ask how far the report is; ask for it, if nobody has: repeated, that is the same report."""
+    """Ask how far the report is, or for the report where nobody has yet: asked for twice, it is the same one."""
     order_id, locale = _finding(order).order_id, enclosure.locale
     if enclosure.asked_at is not None:
         with suppress(Resync):  # it was lost there
@@ -156,7 +156,7 @@ def _asked_for(context: StepContext, order: Order, enclosure: Enclosure) -> tupl
 
 
 def _fetch(context: StepContext, links: Iterator[str], sink: Callable[[bytes], object]) -> int:
-    """Stream what lies behind the first link that is not refused; a refusal has given nothing."""
+    """Stream what lies behind the first link that is not refused; a refused one has written nothing."""
     refusal = ""
     for url in links:
         fetch = partial(context.service.fetch, url, sink, limit_bytes=_LIMIT_BYTES)
@@ -168,7 +168,7 @@ def _fetch(context: StepContext, links: Iterator[str], sink: Callable[[bytes], o
 
 
 def _finding(order: Order) -> Finding:
-    """Return what was said of its picture, in another order where the same bytes were known."""
+    """Return the finding of its picture, perhaps of an earlier order for the same bytes."""
     assert order.told is not None  # noqa: S101 - nothing comes beside any other order
     assert order.told.finding is not None  # noqa: S101
     return order.told.finding

@@ -32,7 +32,7 @@ def deliver(context: StepContext, order: Order) -> Order:
     round_ = Round(context.memory_of(order).failed)
     received = [number for number, (_, result) in enumerate(order.results) if result.part is not None]
     order = _put_in_place(context, order, received, round_)
-    if held := context.take_left_over(order):  # by an earlier try of this step, as well
+    if held := context.take_left_over(order):  # received by an earlier try of this step
         order = _put_in_place(context, context.accept(order, held), list(held), round_)
     with closing(Fetching(context, order)) as fetching:
         order = _fetch_missing(context, order, fetching, round_)
@@ -70,7 +70,7 @@ def _fetch_missing(context: StepContext, order: Order, fetching: "Fetching", rou
 
 
 def _refuse_same(order: Order, group: dict[int, Received], round_: Round) -> None:
-    """Take out equal bytes that came for two texts: somebody would get the copy with another's name."""
+    """Drop equal bytes that came for two texts: somebody would get the copy that names another."""
     texts = defaultdict[str, set[str]](set)
     for _, result in order.results:
         texts[result.sha256 or ""].add(result.text)
@@ -103,14 +103,14 @@ def _put_in_place(context: StepContext, order: Order, numbers: Sequence[int], ro
 
 
 class Fetching:
-    """The downloads of one order, side by side as well, until it is closed."""
+    """The downloads of one order, of which several threads may make some, until it is closed."""
 
     def __init__(self, context: StepContext, order: Order) -> None:
         self._context = context
         self._order = order
         self._seen: OrderView | WatchfolderError | None = None
         self.is_known = False  # the service has just given links for the order
-        self.has_missed = False  # a result: then the links are to be asked for anew, next time
+        self.has_missed = False  # the links lacked a result: they are asked for anew next time
         self._signed = Asking(self._ask)
         self._unpacking = threading.Lock()
         self._archive: Archive | None = None
@@ -129,7 +129,7 @@ class Fetching:
     def _fetch(self, number: int, sink: Callable[[bytes], object], limit_bytes: int) -> int:
         refusal, url = "", ""
         for _ in range(2):  # a refused link has given nothing: it may have run out, and is replaced once
-            url = self._signed.find(partial(self._find, number), refused=url)  # outside: no refusal of the storage's
+            url = self._signed.find(partial(self._find, number), refused=url)  # outside: this Resync is the service's
             try:
                 return self._context.service.fetch(url, sink, limit_bytes=limit_bytes)
             except Resync as error:
@@ -168,11 +168,11 @@ class Fetching:
             self._signed.ask_again()
         links = memory.links.files if memory.links is not None else ()
         if self._order.mode == "test" and all(link.file_id is None for link in links):
-            raise _no_sample()  # the archive is the service's own, whatever was sent
+            raise _no_sample()  # the archive is the service's sample, not what was sent
         return links
 
     def _find(self, number: int) -> str:
-        """Return the link of one result, matched by the input's id and its text, or of what holds it."""
+        """Return the link of one result, matched by the input's id and its text, or of the archive that holds it."""
         (_, result), order, links = self._order.results[number], self._order, self._links()
         is_lone = len(links) == 1 and not result.text
         if is_lone and (links[0].file_id is None or flow_of(order).files_in(order.body) == 1):
@@ -187,9 +187,9 @@ class Fetching:
         raise OrderRetry("the service calls the order complete but names no result for a file", code="NO_RESULT")
 
     def _result_id(self, number: int) -> str | None:
-        """Look once more: the order was called complete before it named this result.
+        """Poll once more: the order was called complete before it named this result.
 
-        That is done once for all files; what comes of it, also an error, holds for all of them.
+        That is done once for all files; its outcome, also an error, holds for all of them.
         """
         if self._seen is None:
             try:

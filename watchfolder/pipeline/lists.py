@@ -1,7 +1,7 @@
 """A list of addresses: orders are begun for its lines as there is room, and it ends when every line has.
 
-What has become of a line stands nowhere but where it stands anyway: in the journal while its order is under way, in the
-history from then on, which has it before the journal forgets it. So no crash can make a line lost, or bought twice.
+What has become of a line is not stored by itself: the journal tells while its order is under way, and from then on the
+history, which has it before the journal forgets it. So no crash can make a line lost, or bought twice.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ _UNKNOWN = "What was known of the list is lost: this address may have been fetch
 def begin_lines(context: StepContext, order: Order) -> Order:
     """Begin an order for some of its lines, or end it; the order is returned as it was while there is nothing to do."""
     memory = context.memory_of(order)
-    under_way = _under_way(context, order)  # before the history: an order moves the other way
+    under_way = _under_way(context, order)  # before the history: orders move from here to there
     _write_links(context, order)
     if memory.lines is None:
         memory.lines = _without_order(context, order, under_way)
@@ -90,10 +90,10 @@ def _end_without_order(line: Line) -> LineEnd:
 
 
 def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Order:
-    if not flow_of(order).recipients_of(context.inbox, order.files[0].name):  # it was claimed when that was another
+    if not flow_of(order).recipients_of(context.inbox, order.files[0].name):  # changed since the list was claimed
         return context.journal.put_off(order, timing.LIST_HELD_SECONDS, last_error=_NO_RECIPIENT)
     free = _free_lines(context, order, waiting, context.inbox.max_files_per_order)
-    if not free:  # asked first: what is reserved for this list is nobody else's
+    if not free:  # before the allowance: it reserves files that others could take
         return order
     allowance = context.admission.allowance(order.inbox, len(free), order.key)
     if allowance.is_held:

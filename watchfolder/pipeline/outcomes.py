@@ -76,7 +76,7 @@ class Outcomes:
 
     def at_work(self, order: Order) -> None:
         """Say once when the service takes very long over an order."""
-        current = self._journal.get(order.key)  # the list was asked for what may have moved since
+        current = self._journal.get(order.key)  # it may have moved while the list was asked
         if current is None or current.state is not State.CONFIRMED or current.is_overdue:
             return
         if seconds_at_service(current, self._clock) < timing.OVERDUE_SECONDS:
@@ -86,7 +86,7 @@ class Outcomes:
             event("order.overdue", logging.WARNING, order=order.key, inbox=order.inbox, order_id=order.order_id)
 
     def after_crash(self, context: StepContext, order: Order) -> Order | None:
-        """End an order during whose steps the process died three times in a row, the last time with it alone."""
+        """Split or quarantine an order in whose steps the process died three times in a row, the last with it alone."""
         if order.deaths < _GUILTY_DEATHS or not order.needs_service:
             return None
         if order.is_of_many and order.may_be_given_back:
@@ -137,7 +137,7 @@ class Outcomes:
     def _put_aside(self, context: StepContext, order: Order, error: WatchfolderError) -> None:
         """Let one order wait for its own account's key, for as long as that takes; the others go on.
 
-        It is asked for once in a while, more rarely the longer that takes, and at once by another key.
+        It is tried again ever more rarely, and at once when there is another key.
         """
         if order.last_error != error.reason:
             event("order.not_ours", logging.ERROR, order=order.key, inbox=order.inbox, reason=error.reason)
@@ -197,8 +197,8 @@ class Outcomes:
     def _parts_beside(self, order: Order, error: Reject) -> Collection[str]:
         """Return the parts of the order that this one was split from that will show how the service is.
 
-        It is at work on them, or nothing keeps them from being created: neither their files nor a lack of room. None
-        are waited for by an order that is not there: asking again how it stands would be another create.
+        The service is at work on them, or nothing keeps them from being created: neither their files nor a lack of
+        room. An order that is not there waits for none: to look at it again would be another create.
         """
         if order.split_from is None or order.order_id is None or not isinstance(error, FailedAtService):
             return ()
@@ -240,7 +240,7 @@ class Outcomes:
         return order.having(last_success=last_success, failed_alone=failed_alone)
 
     def _quarantine(self, order: Order, error: Reject, *, is_gone: bool = False) -> Order:
-        """Give the order up; where that was the last one that a doubt has kept, nothing is doubted any more."""
+        """Give the order up; when no other order is kept for a doubt about its service, that doubt ends."""
         given_up = self._journal.advance(
             order,
             State.QUARANTINING,
@@ -255,7 +255,7 @@ class Outcomes:
         """Put the order off, and give up when it has failed for long while the service was there for others."""
         is_own = isinstance(error, OrderRetry)
         answered = self._breaker.answered_at
-        if is_own and context.service.answered_at is not None:  # perhaps with nothing but what does not fit
+        if is_own and context.service.answered_at is not None:  # even if every answer is one that does not fit
             answered = max(answered, context.service.answered_at)
         lost = self._seconds_since_failed(order)
         failing = order.failing_seconds + (lost if self._clock.awake() - answered < lost else 0.0)
@@ -275,7 +275,7 @@ def _tell_wait(name: str, order: Order, error: WatchfolderError, until: Moment, 
 
 
 def _is_to_come(order: Order, *, has_room: bool) -> bool:
-    """Is the service at work on it, or will it be, at once or after a failure? A file in the way may be so for ever."""
+    """Is the service at work on it, or will it be, at once or after a failure? One held by its file may never be."""
     may_be_created = order.state is State.CLAIMED and (order.not_before is None or order.failed_at is not None)
     return order.traits.is_at_service or (has_room and may_be_created)
 
@@ -283,7 +283,7 @@ def _is_to_come(order: Order, *, has_room: bool) -> bool:
 def _may_begin_again(order: Order, error: Reject) -> bool:
     """Is nothing lost with the order as it is? What is paid and still there is not bought again."""
     has_failed = isinstance(error, FailedAtService)
-    is_sent = order.state is State.CREATED and not has_failed  # to the storage, which looks at each file by itself
+    is_sent = order.state is State.CREATED and not has_failed  # to the storage, which judges each file by itself
     if error.code in {TEST_KEY, OTHER_KEY} or (is_sent and not order.is_of_many):
         return False
     return has_failed or order.may_be_given_back or (error.code == UPLOAD_LOST and order.is_of_many)

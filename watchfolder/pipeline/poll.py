@@ -36,9 +36,9 @@ def poll(context: StepContext, order: Order) -> Order:
 
 
 def poll_on_a_push(context: StepContext, order: Order) -> Order:
-    """Ask at once for the only result of an order: a link to it says as much as a poll, and is wanted anyway.
+    """Ask for the link to an order's only result instead of polling: it says as much, and is needed anyway.
 
-    That is tried once. Where there is no link, or several results must be told apart, it is polled.
+    That is tried once. Where there is no link, or several results must be told apart, the order is polled.
     """
     is_new = order.missing_since is None and not context.memory_of(order).was_polled
     if flow_of(order).findings is not None or len(order.results) > 1 or not is_new:
@@ -99,8 +99,8 @@ def note_known(context: StepContext, order: Order) -> Order:
 
 
 def require_ours(context: StepContext, order: Order, order_id: str, name: str = "") -> None:
-    """Raise for what the service has given to another order of ours: one would be delivered the other's."""
-    others = (each for each in context.journal.orders() if each.name != order.name)  # of many, each has the same
+    """Raise OrderRetry for an id that another order of ours has: one would be delivered the other's results."""
+    others = (each for each in context.journal.orders() if each.name != order.name)  # of many, all have one name
     is_named_otherwise = name.startswith("wf-") and name != order.name
     if is_named_otherwise or any(each.order_id == order_id for each in others):
         raise OrderRetry("the service has given it the id of another order", code="ORDER_OF_ANOTHER")
@@ -141,9 +141,9 @@ def _identify_results(file: OrderFile, made: Mapping[tuple[str | None, str], str
 
 
 def _go_back(context: StepContext, order: Order, seen: OrderView) -> Order:
-    """Take up a pending order: its uploads are wanted (again). Its start was not heard, or was answered yes after all.
+    """Go on with an order that the service calls pending: it wants uploads (again), or a start that it has not heard.
 
-    Then one word against another says nothing of the money; said again, it counts.
+    If it had accepted the start, one word stands against another: only a second `pending` takes the charge back.
     """
     context.forget_links(order)
     stays_charged = order.charged and not is_unknown(context, order, seen)
@@ -168,7 +168,7 @@ def _wait_for_service(context: StepContext, order: Order) -> Order:
 
 
 def _given_up(order: Order) -> WatchfolderError:
-    """Return why an order is not begun again once more."""
+    """Return the error for an order that has been begun again too often."""
     if order.state is not _S.CONFIRMED:
         return Reject(f"The service lost the uploaded picture {MOST_REDOS} times.", code=UPLOAD_LOST)
     what = "last upload" if flow_of(order).needs_no_start else "confirmation"
@@ -178,19 +178,19 @@ def _given_up(order: Order) -> WatchfolderError:
 
 def _refuse_ended(context: StepContext, order: Order, seen: OrderView) -> Order:
     """Raise for an order that has come to its end there without a result, or whose result is gone."""
-    if seen.status is Status.EXPIRED:  # said twice, this is believed: it is no news of an order that is there
+    if seen.status is Status.EXPIRED:  # before `note_known`: said twice, it is believed
         raise OrderMissing("the order has expired at the service", code="ORDER_EXPIRED")
     order = note_known(context, order)
-    if seen.status is Status.FAILED and order.state is not _S.COMPLETED:  # else it says two things of what is paid
+    if seen.status is Status.FAILED and order.state is not _S.COMPLETED:  # a completed one is tried again: it is paid
         raise failed_at_service(seen.failure)
     return order
 
 
 def identify(order: Order, slots: tuple[Slot, ...]) -> tuple[OrderFile, ...]:
-    """Note the service's ids; some servers' reads leave them out.
+    """Return the order's files with the service's ids; some servers' reads leave them out.
 
-    Ids that are known hold, in whatever order they come. Else the names that were sent tell the files apart; and where
-    there are none, the order of the request does: one of many is known by its place among all of them.
+    Ids that are known hold, in any sequence. Else the names that were sent tell the files apart; and where there are
+    none, the sequence of the request does: a file parked by itself is known by its place among all of its order.
     """
     ids = {slot.file_id for slot in slots}
     if len(ids) < len(slots) or any(file.file_id in ids for file in order.files):
@@ -212,7 +212,7 @@ def _told_apart(order: Order, slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
 
 
 def with_hash(context: StepContext, order: Order, file: OrderFile) -> OrderFile:
-    """Return the file with the hash that its upload would have told, if it was another life that sent it."""
+    """Return the file with its hash, which is known from its upload unless an earlier life sent it."""
     if file.address:  # its picture was never here
         return file
     place = context.publisher.work.place(order, file)

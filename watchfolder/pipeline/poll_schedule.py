@@ -22,8 +22,8 @@ from watchfolder.pipeline import timing
 from watchfolder.pushes import PushResult
 from watchfolder.services import flow_of
 
-_SOONER = 0.97  # of the time learned, at least, after each order: the first polls of most come late enough
-_GROWTH = 2.0  # of the time learned, at most, by one order: an outage is no lesson
+_SOONER = 0.97  # what stays of the learned time, at least, after each order: most first polls come late enough
+_GROWTH = 2.0  # of the learned time, at most, by one order: an outage is no lesson
 _OF_AGE = 1 / 4  # of an order's age passes, at least, between two polls, up to the longest wait …
 _OF_GREAT_AGE = 1 / 20  # … and from where that is longer
 _ENDED = 1000  # orders of which a push may still come
@@ -106,7 +106,7 @@ class PollSchedule:
             self._ended.append(order.order_id or "")
             if due is not None:  # else it is from an earlier life: nobody polled when it was due
                 usual, size = self._first_poll(len(order.files)), len(order.files).bit_length()
-                took = seconds_at_service(order, self._clock) if was_pushed or due.wait_seconds > 0 else 0.0  # or less
+                took = seconds_at_service(order, self._clock) if was_pushed or due.wait_seconds > 0 else 0.0  # unknown
                 most = usual * _GROWTH if size in self._usual else took
                 learned = max(usual * _SOONER, min(took, most))
                 self._usual[size] = max(timing.LEAST_BETWEEN_POLLS_SECONDS, learned)
@@ -131,7 +131,7 @@ class PollSchedule:
             return PushResult.NUDGED
 
     def begin(self, order: Order) -> bool:
-        """Poll now: what is pushed from here on calls for the next poll. Return whether a push called for this one."""
+        """Record that a poll begins: later pushes call for the next one. Return whether a push called for this one."""
         with self._guard:
             is_called_for = self._pushed.get(order.key, False)
             if is_called_for:
@@ -143,7 +143,7 @@ class PollSchedule:
     def for_list(self, due: Iterable[Order], waiting: Collection[Order]) -> Sequence[Order]:
         """Return the orders that the list is to be asked about now, if one of them is due; else none.
 
-        These are orders that were polled too early, if they are enough, and those of which the list tells all.
+        These are orders that were polled too early, if there are enough, and those of which the list tells all.
         """
         if self._clock.elapsed() < self._no_list_before:
             return []
@@ -155,16 +155,16 @@ class PollSchedule:
             return list(asked.values()) if any(order.key in asked for order in due) else []
 
     def ask_list(self, service: Service, orders: Sequence[Order]) -> tuple[list[Order], dict[str, OrderView]]:
-        """Ask the list about orders; return those that are due and at work, and what it tells all of, by key.
+        """Ask the list about orders; return those to be polled later, and by key the views that tell everything.
 
-        What the list does not call under way is polled by itself; of an order that is complete, and of which the list
-        tells all, that needs no request.
+        An order that the list does not call under way is polled by itself; where its view tells everything, that poll
+        makes no request.
         """
         self._list_asked_at = self._clock.elapsed()
         views: Mapping[str, OrderView] = {}
         try:
             views = service.newest()
-        except SlowDown:  # so would many polls be: the list is asked again
+        except SlowDown:  # single polls would be slowed down too: the list is asked again
             return list(orders), {}
         except WatchfolderError as error:  # each is polled by itself, which tells more
             self._no_list_before = self._clock.elapsed() + timing.NO_LIST_SECONDS
@@ -177,7 +177,7 @@ class PollSchedule:
         return self._plan_by_list(orders, {order.key: view.status for order, view in shown}), told
 
     def _plan_by_list(self, orders: Sequence[Order], seen: Mapping[str, Status]) -> list[Order]:
-        """Plan the next poll of what is not at work; return what is. An order that the list does not show is older."""
+        """Plan the next poll of what is not at work; return what is. An order that the list lacks counts as pending."""
         now, at_work = self._clock.elapsed(), list[Order]()
         with self._guard:
             for order in orders:

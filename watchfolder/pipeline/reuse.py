@@ -32,7 +32,7 @@ class _NotThatError(Retry):
 
 
 def copy_delivered(context: StepContext, order: Order) -> Order:
-    """Deliver the result of an earlier drop under this one's name; the order is returned as it was to wait a moment."""
+    """Deliver the result of an earlier drop under this one's name; the order is returned unchanged while it waits."""
     context.folders.require(context.inbox)
     if flow_of(order).findings is not None:
         return _say_again(context, order)
@@ -59,7 +59,7 @@ def _find(context: StepContext, order: Order) -> Order:
 
 
 def _say_again(context: StepContext, order: Order) -> Order:
-    """Deliver with what was found for these bytes before; where nobody remembers that, give the file back."""
+    """Deliver with the finding that these bytes had before; where it is no longer known, give the file back."""
     if order.files[0].finding is None:
         known = (each for each in context.delivery_index.find(_original(order)) if each.finding is not None)
         delivery = next(known, None) if _is_same(context, order) else None
@@ -75,7 +75,7 @@ def _say_again(context: StepContext, order: Order) -> Order:
 
 
 def _is_same(context: StepContext, order: Order) -> bool:
-    """Are these still the bytes that are known, and shall they be answered from there?"""
+    """Are these still the known bytes, and does the inbox still reuse results?"""
     file = order.files[0]
     place = context.publisher.work.place(order, file)
     try:
@@ -110,7 +110,7 @@ def _take_delivered(context: StepContext, order: Order, delivery: EarlierDeliver
 
 
 def _take(context: StepContext, order: Order, delivery: EarlierDelivery, outbox: str) -> Order | None:
-    """Return None when that is not there any more, or is something else."""
+    """Copy the earlier result, or refuse the duplicate; None when that result is gone or has changed."""
     earlier = Place(outbox, delivery.name)
     try:
         if context.inbox.duplicates == "quarantine":

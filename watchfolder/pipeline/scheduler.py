@@ -90,7 +90,7 @@ class Pipeline:
         while self.running() and time.monotonic() < deadline:
             time.sleep(0.02)
         with self._guard:
-            for key in self._running:  # what our own stop interrupts is no death on the order's account
+            for key in self._running:  # a step that our stop interrupts does not count as a death
                 self._journal.clear_running(key)
             return not self._running
 
@@ -139,7 +139,7 @@ class Pipeline:
             self._wake()
 
     def _start(self, order: Order, now: float) -> None:
-        """Start the order's step, unless it has gone further since we were told of it, or the breaker has opened."""
+        """Start the order's step, unless it has moved since the plan was made, or the breaker has opened."""
         with self._guard:
             if self._stop.is_set() or self._journal.get(order.key) is not order:
                 return

@@ -1,4 +1,4 @@
-"""The signed links at which originals are put and results lie: they are asked for, remembered, and asked for again."""
+"""The signed links for uploads and results: asked for, remembered, and renewed when they are refused."""
 
 import threading
 import time
@@ -26,7 +26,7 @@ def remember_links(context: StepContext, order: Order, slots: tuple[Slot, ...]) 
 
 
 def ask_links(context: StepContext, order: Order) -> Links:
-    """Ask where the results lie, and remember it for as long as that is true."""
+    """Ask for the links to the results, and remember them until they expire."""
     memory = context.memory_of(order)
     links = memory.links = context.service.links(id_of(order), or_of_v2=order.failures >= _FAILURES_BEFORE_V2)
     memory.links_end_at = context.journal.clock.elapsed() + links.expires_in_seconds
@@ -34,9 +34,9 @@ def ask_links(context: StepContext, order: Order) -> Links:
 
 
 class Asking:
-    """Ask the service for links, for all files of a round at once: when there are none, and when they are refused.
+    """Asks the service for links, for all files of a round at once: when there are none, and when one is refused.
 
-    That is twice a minute at most, and once when it fails: the failure then holds for all files.
+    It asks twice in LINKS_SECONDS at most, and once when that fails: the failure then holds for all files.
     """
 
     def __init__(self, ask: Callable[[], object]) -> None:

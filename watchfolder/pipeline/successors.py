@@ -42,9 +42,9 @@ def split(context: StepContext, order: Order) -> tuple[Order, ...]:
 
 
 def split_counts(files: int, how: OnFailure, *, is_part: bool = False) -> Sequence[int]:
-    """Return how many files each part of a failed order holds: about √n parts of √n files, and these one by one.
+    """Return how many files each part of a failed order holds: about √n parts of √n files; for a failed part, one each.
 
-    That buys few files again in few orders: with one bad picture among n, each once and √n of them twice.
+    That buys few files again in few orders: with one bad picture among n, each once more and √n of them twice more.
     """
     parts = files if is_part or how == "single" else math.ceil(math.sqrt(files))
     return [files // parts + (number < files % parts) for number in range(parts)]
@@ -57,9 +57,9 @@ def paid_again(files: int, how: OnFailure) -> int:
 
 
 def part_with(context: StepContext, order: Order, leaving: Collection[int], *, are_slow: bool = False) -> Order:
-    """Let the order go on without these of its files, all under new keys.
+    """Take the files `leaving` out of the order; they and the rest go on under new keys.
 
-    They go on alone, and come first where the service is doubted; those that may only need more time, together.
+    They go on one by one and come first where the service is doubted; if they `are_slow`, together and last.
     """
     rest = [file for index, file in enumerate(order.files) if index not in leaving]
     left = [order.files[index] for index in sorted(leaving)]

@@ -8,13 +8,13 @@ FIRST_POLL_SECONDS = 2.0  # from confirm to the first poll, before anything has 
 POLL_WIDENING = 1.5
 LONGEST_POLL_SECONDS = 15.0
 LEAST_BETWEEN_POLLS_SECONDS = 1.0  # of one order, whatever the occasion
-LINKS_SECONDS = 60.0  # in one round of transfers links that are refused are renewed once in this time
+LINKS_SECONDS = 60.0  # in this time a round of transfers asks for links twice at most
 PUSH_GRACE_SECONDS = 15.0  # the first poll leaves so much time for a push, where one is to come
 LIST_SECONDS = 5.0  # the list is asked no more often for orders of which it tells all: one call for several of them
 LIST_PAYS = 3  # orders that are asked for again: one call to the list is cheaper than so many polls
-LIMIT_SECONDS = 5.0  # for how long the cause of a wait is called the limit
+LIMIT_SECONDS = 5.0  # for so long after a wait its cause is called the limit
 DELAYED_POLL_SECONDS = 1800.0  # of an order that people at the service see to
-OVERDUE_SECONDS = 3600.0  # an order that the service is still at work on after this time is told, and may make room
+OVERDUE_SECONDS = 3600.0  # an order that is with the service for longer is reported, and may give way to others
 NO_LIST_SECONDS = 300.0  # for how long a list that failed is not asked for again
 UPLOAD_ARRIVES_SECONDS = 60.0  # for so long an upload whose answer was lost may still become known to the service
 REMEMBER_SECONDS = 1.0  # how often an order of many writes down which of its files are uploaded
@@ -32,16 +32,16 @@ RECOVERY_SPREAD_SECONDS = 10.0  # after an outage the waiting orders come back o
 MISSING_AGAIN_SECONDS = 600.0  # a service that does not know an order is asked once more
 WANTS_SECONDS = 60.0  # for how long an inbox that asked for room counts as waiting for it
 LIST_HELD_SECONDS = 60.0  # how soon a list of addresses that is held is looked at again
-SUSPECT_SECONDS = 30.0  # a life must have lasted so long before it tries a suspect: a random killer hits none
+SUSPECT_SECONDS = 30.0  # the process must have run so long before it tries a suspect: random kills do not hit one then
 
 
 def retry_wait(failures: int) -> float:
-    """Return how long an order is put off that has failed once more, after so many failures in a row."""
+    """Return how long an order is put off that has failed again, after so many failures in a row."""
     return _jitter(back_off(failures, FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS))
 
 
 def order_again_wait(reordered: int) -> float:
-    """Return how long files wait that are to be ordered again, after they were so many times."""
+    """Return how long files wait before they are ordered again, after they were so many times."""
     return _jitter(FIRST_ORDER_AGAIN_SECONDS * ORDER_AGAIN_GROWTH**reordered)
 
 
@@ -50,10 +50,10 @@ def _jitter(seconds: float) -> float:
 
 
 def probe_wait(shortest: float, age: float, share: float) -> float:
-    """Return how long what has been refused for so long is left alone: a share of that time, within limits."""
+    """Return the wait between two probes of a refusal of this age: a share of that, from `shortest` to an hour."""
     return max(shortest, min(LONGEST_BACKOFF_SECONDS, age * share))
 
 
 def report_wait(age: float) -> float:
-    """Return how long a report of this age is left alone: each wait is half as long again, up to a twentieth of it."""
+    """Return the wait before a report of this age is asked for again: it grows to 15 s, or a twentieth of the age."""
     return min(2.0 + age / 2, max(15.0, age / 20))

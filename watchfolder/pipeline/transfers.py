@@ -1,4 +1,4 @@
-"""The transfer pool: the uploads and downloads of all inboxes, so many at once, first come, first served."""
+"""The transfer pool: the uploads and downloads of all inboxes, a few at once, first come, first served."""
 
 import threading
 import time
@@ -18,14 +18,14 @@ _OF_ONE_FILE = (Held, Retry, OrderRetry, Reject)  # what concerns most comes fir
 
 
 class Round:
-    """A round of transfers: every file of an order is asked for in it, and one that fails keeps no other one waiting.
+    """A round of transfers: every file of an order is tried in it, and one that fails keeps no other one waiting.
 
     `failed` is remembered from round to round: the files whose transfer failed, the longest ago first.
     """
 
     def __init__(self, failed: list[int]) -> None:
         self.failures: dict[int, Exception] = {}
-        self.is_enough = False  # what has not been asked for yet has no chance
+        self.is_enough = False  # begin nothing more: the rest would fail as well
         self._failed = failed
         self._in_a_row = 0
 
@@ -73,7 +73,7 @@ class TransferPool:
     """At most `size` transfers at once; orders take turns, one file each, so that a hundred files hold up no lone one.
 
     A worker is a thread that lives while there is work. Transfers have deadlines, but a share that hangs has none:
-    while an inbox is silent, workers that may hang on it are replaced, and what else it has gets as many of its own.
+    while an inbox is silent, its workers may hang and are replaced; it may have `size` of its own, these included.
     Any thread may ask, but none of the pool's own.
     """
 
@@ -104,10 +104,10 @@ class TransferPool:
         gather_seconds: float = 0.0,
         drop: Callable[[_T], object] = lambda _outcome: None,
     ) -> Generator[dict[int, _T]]:
-        """Do `work` for each index; give what has arrived since the last time, never nothing. The round has the rest.
+        """Do `work` for each index; yield what has arrived since the last time, if anything. `round_` has the failures.
 
-        What arrives waits so long for others that are on their way; the last waits for none. Once the round has enough
-        nothing more is begun, and what was under way still arrives: once the iterator is closed, at `drop`.
+        A result waits `gather_seconds` for others that are under way. Once the round is enough nothing more is begun;
+        what is under way still arrives, at `drop` when the iterator has been closed.
         """
         batch = _Batch(inbox, work, deque(indexes), at_once or self.size, round_)
         try:
@@ -134,7 +134,7 @@ class TransferPool:
             return self._full_at > since
 
     def _wait_for_results(self, batch: _Batch[_T], gather_seconds: float | None) -> dict[int, _T]:
-        """Wait for the first outcome, and so long for others; None: for the last one."""
+        """Wait for the first result and then so many seconds for others; None: until all have ended."""
         with self._changed:
             if gather_seconds is not None:
                 self._changed.wait_for(lambda: batch.arrived or batch.is_over())

@@ -23,7 +23,7 @@ from watchfolder.pipeline.transfers import Round
 from watchfolder.services import Stage, flow_of
 from watchfolder.work import is_unchanged
 
-_LASTING_FAILURES = 3  # rounds of uploads: then those that are there wait no longer for those that do not get there
+_LASTING_FAILURES = 3  # rounds: then the files that have arrived wait no longer for those that do not
 _IN_MEMORY_BYTES = 4 << 20  # files up to this size are read once for hash, MD5 and upload
 _S = State
 
@@ -66,9 +66,9 @@ def _may_be_there(context: StepContext, order: Order) -> bool:
 def _as_answered(context: StepContext, order: Order, sent: Order, round_: Round) -> Order:
     """Journal how far a round came that did not come to its end, and whether it may have cost money."""
     if is_paid_at(order, Stage.UPLOAD):
-        context.forget_links(order)  # first of all, next time, it is asked for what is there
+        context.forget_links(order)  # so the next try asks first which files are there
         failures = (each for each in round_.failures.values() if not isinstance(each, FileNotFoundError))
-        is_incomplete = all(map(is_clear_no, failures))  # nothing of it is perhaps there all the same
+        is_incomplete = all(map(is_clear_no, failures))  # else some of it may be there all the same
         return context.journal.note(sent, charged=order.charged or not is_incomplete)
     sent = context.journal.note(sent)
     return poll(context, sent) if sent.charged else sent  # its start was answered yes: "pending" may be an old word
@@ -92,8 +92,8 @@ def _send_all(context: StepContext, order: Order, round_: Round) -> Order:
 def _find_sent(context: StepContext, order: Order) -> Order:
     """Ask the service which files it has: a death, or a lost answer, may have kept that from us.
 
-    It gives links for the others. Where it gives none at all, all are there if the last one starts the work; else
-    nothing is learned.
+    It gives links for the missing ones. If it gives none at all, all are there where the last one starts the work;
+    else nothing is learned.
     """
     seen = context.poll(order)
     order = go_on(context, order, seen)
@@ -125,9 +125,9 @@ def _give_back(context: StepContext, order: Order) -> Order:
 
 
 def _slow_files(order: Order, failures: int) -> set[int]:
-    """Return the files that have not got there for long, where others have: these go on by themselves.
+    """Return the files that did not arrive in several rounds, where others did: these go on by themselves.
 
-    Nobody parts from what may have been bought.
+    None where the order may have cost money: such an order is never parted.
     """
     unsent = {index for index, file in enumerate(order.files) if file.is_to_be_sent}
     is_lasting = failures >= _LASTING_FAILURES and order.may_be_given_back and order.is_of_many
@@ -135,9 +135,9 @@ def _slow_files(order: Order, failures: int) -> set[int]:
 
 
 def _handle_failed(context: StepContext, order: Order, round_: Round) -> Order:
-    """Part with the files that the storage will never take; anything else is tried again, but not for ever together.
+    """Part with the files that the storage will never take, and at last with the slow ones; else raise the failure.
 
-    Nobody parts from what may have been bought: first it is to be seen what has arrived.
+    An order that may have cost money is not parted: first it must be known what has arrived.
     """
     worst = round_.main_error()
     if not order.may_be_given_back:
@@ -191,7 +191,7 @@ class Sending:
         """Put the bytes at their link.
 
         A refused link is replaced once; refused again, the upload goes without Content-MD5 (some stores refuse to sign
-        it); then it is a matter for later.
+        it); after that the order is put off.
         """
         refusal, url, file = "", "", self._order.files[index]
         for checksum in (md5, md5, None):
