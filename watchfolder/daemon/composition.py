@@ -1,4 +1,4 @@
-"""The composition root: what works under one configuration, put together. No thread of it has begun."""
+"""The composition root: puts together what works under one configuration, and starts no thread of it."""
 
 import threading
 from collections.abc import Callable
@@ -55,7 +55,7 @@ class Composition:
             self.pipeline.runtimes[name] = InboxRuntime(context, intake, partial(wake_inbox, name), workers)
 
     def begin(self) -> None:
-        """Let the index of what was delivered be read, aside, where it is asked."""
+        """Begin to read the delivery index, in a thread of its own, if any inbox asks it."""
         if any(inbox.duplicates != "again" for inbox in self._config.inboxes.values()):
             self.delivery_index.begin()
 

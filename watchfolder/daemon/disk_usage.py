@@ -10,7 +10,7 @@ _AGAIN_SECONDS = 60.0
 
 
 class DiskUsage:
-    """What a few folders lie on; `disks` may be read by any thread."""
+    """The disks that a few folders lie on; any thread may read `disks`."""
 
     def __init__(self, *folders: str) -> None:
         self.disks: dict[str, Disk] = {}
@@ -18,7 +18,7 @@ class DiskUsage:
         self._measured_at = float("-inf")
 
     def look(self, now: float, *, are_there: bool = True) -> None:
-        """Measure if it is time to; what lies in the place of a share that is away is not its disk."""
+        """Measure if it is time to; if the folders are away, forget: the disk of the mount point is not theirs."""
         if not are_there:
             self.disks, self._measured_at = {}, float("-inf")
         elif now - self._measured_at >= _AGAIN_SECONDS:

@@ -16,7 +16,7 @@ _LEAST_BEAT_SECONDS = 0.02  # a storm of events costs fifty looks a second, not 
 
 
 class InboxWorker:
-    """It alone touches the inbox's folders for looking and claiming."""
+    """Runs the intake of one inbox in a thread, which alone looks into its folder and claims."""
 
     def __init__(self, intake: Intake, tell: Callable[[], None]) -> None:
         self.intake = intake

@@ -32,13 +32,13 @@ Line = Callable[[Snapshot, Config], str]
 
 
 class Onlooker(Protocol):
-    """Called by the main loop, so neither may wait for anything, nor raise."""
+    """Told by the main loop what is so. Neither method may block or raise."""
 
     def follow(self, config: Config) -> None:
-        """This is worked by from now on: at the start, and after each change."""
+        """Use this configuration from now on: called at the start and after each reload."""
 
     def see(self, snapshot: Snapshot) -> None:
-        """So it is now; each call is a proof that the loop turns."""
+        """Take the present state; each call is a proof that the loop turns."""
 
 
 def run(  # noqa: PLR0913 - all that the composition root joins to the loop
@@ -96,7 +96,7 @@ class Daemon:
                 onlooker.follow(self.config)
             supervisor = Supervisor(self.config, self.journal, self.wakeup, self.pushes, started)
             supervisor.open(adopt=adopt)
-            adopt = False  # it was said of what lay there at the start
+            adopt = False  # it holds for what lay there at the start only
             is_reload = False
             try:
                 is_reload = self._work(supervisor)

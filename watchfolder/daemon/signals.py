@@ -20,11 +20,11 @@ class Wakeup:
         self._poll.register(self._descriptor, select.POLLIN)
 
     def wake(self) -> None:
-        with contextlib.suppress(BlockingIOError, ValueError, OSError):  # full: it rings already; closed: nobody waits
+        with contextlib.suppress(BlockingIOError, ValueError, OSError):  # full: awake already; closed: nobody waits
             os.eventfd_write(self._descriptor, 1)
 
     def wait(self, seconds: float) -> None:
-        """Sleep until it rings, or for `seconds`."""
+        """Sleep until `wake`, or for `seconds`."""
         if self._poll.poll(seconds * 1000):
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._descriptor)
@@ -37,7 +37,7 @@ class Wakeup:
 class Signals:
     """SIGTERM and SIGINT stop, SIGHUP reloads, SIGUSR1 scans. SIGIO is ignored: a lease that ends must not end us.
 
-    What came before (`__main__` holds it back) is taken at once.
+    A signal that came before (`__main__` blocks it until now) is delivered at once.
     """
 
     def __init__(self, wakeup: Wakeup) -> None:
@@ -61,7 +61,7 @@ class Signals:
         return not self._came.isdisjoint({signal.SIGTERM, signal.SIGINT})
 
     def take(self, number: int) -> bool:
-        """Tell whether this signal has come since the last time."""
+        """Return whether this signal has come since the last time."""
         if number not in self._came:
             return False
         self._came.remove(number)

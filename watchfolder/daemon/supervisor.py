@@ -31,7 +31,7 @@ from watchfolder.snapshot import FILE, NO_V3, InboxSnapshot, OutOfReach, Snapsho
 _STUCK_SECONDS = 2 * 3600.0  # no call takes longer, unless its folder is silent
 _STATUS_SECONDS = 1.0
 _NEVER_SECONDS = 3600.0
-_MOST_CLOSED = 3  # folders: mended, they make room for others
+_MOST_CLOSED = 3  # folders out of reach that the status names; mended, they make room for others
 
 
 class Ending(StrEnum):
@@ -64,7 +64,7 @@ class Supervisor:
         self._started = started  # the process
         self._configured = self._clock.now()
         self._unit = started_as(os.environ, config.commands.unit)
-        self._zeros: dict[str, float] = {}  # of the other clocks, by the wall's
+        self._zeros: dict[str, float] = {}  # clock → the wall time at its zero
         self._parts = Composition(
             config, journal, pushes, self._stop, wake=wakeup.wake, wake_inbox=lambda name: self._workers[name].wake()
         )
@@ -74,7 +74,7 @@ class Supervisor:
         self._status_at = float("-inf")
         self._disk_usage = DiskUsage(config.state_dir)
         self._is_stuck = False
-        self._delivered = journal.counters.delivered_files  # when all inboxes were last told to look
+        self._delivered = journal.counters.delivered_files  # as of when all inboxes were last told to look
         self.refused = ""  # why the configuration that was read last is not the one that is served
 
     def open(self, *, adopt: bool) -> None:
@@ -145,7 +145,7 @@ class Supervisor:
         """Does work stand still although its folders answer? Then only a new process helps, and systemd may act."""
         slow = self._pipeline.slow_inboxes(_STUCK_SECONDS)
         slow |= {name for name, each in self._workers.items() if each.health.silent_seconds(now) > _STUCK_SECONDS}
-        answers = [self._workers[name].health.has_answered() for name in slow]  # each is asked
+        answers = [self._workers[name].health.has_answered() for name in slow]  # a list: every one must be asked
         self._is_stuck = any(answers)
         return self._is_stuck
 

@@ -13,7 +13,7 @@ _SOCKET: Final = "NOTIFY_SOCKET"
 def started_as(environ: Mapping[str, str], installed: str) -> str:
     """Return the unit that systemd has started this process as, "" where something else did.
 
-    `installed` is the one of its configuration; one that cannot be found so is named by the kernel's control group.
+    `installed` is the unit that the configuration knows of; without one it is read from the kernel's control group.
     """
     if _SOCKET not in environ:
         return ""
@@ -50,7 +50,7 @@ class Systemd:
         self._show("stopping")
 
     def beat(self, status: str) -> None:
-        """Feed the watchdog and tell the counts. Called by the loop that does the work, never by a timer."""
+        """Feed the watchdog and show the line `status`. Called by the loop that does the work, never by a timer."""
         now = time.monotonic()
         if now - self._alive_at >= self.interval_seconds / 2:
             self._send("WATCHDOG=1")
