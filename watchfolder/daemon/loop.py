@@ -35,7 +35,7 @@ class Onlooker(Protocol):
     """Told by the main loop what is so. Neither method may block or raise."""
 
     def follow(self, config: Config) -> None:
-        """Use this configuration from now on: called at the start and after each reload."""
+        """Use this configuration from now on: called at the start and after each change."""
 
     def see(self, snapshot: Snapshot) -> None:
         """Take the present state; each call is a proof that the loop turns."""
@@ -55,8 +55,8 @@ def run(  # noqa: PLR0913 - all that the composition root joins to the loop
     """Work until a signal says stop, or with `once` until nothing can move.
 
     `reread` gives the configuration anew on SIGHUP. `onlookers` are told what is so, and wait for nothing.
-    `pushes` brings what the service says by itself.
-    `counters` is what is counted in, shared with others that count. `line` says for systemd how it goes.
+    `pushes` holds what the service has said by itself. `counters` are shared with others that count. `line` makes the
+    status line for systemd.
     Raises ConfigError, InstanceLocked, FolderFault (the state directory itself).
     """
     wakeup = Wakeup()

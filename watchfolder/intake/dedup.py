@@ -141,7 +141,7 @@ class Dedup:
         return [order for order in orders if [file.size for file in order.files] == sizes]
 
     def wait(self, duplicates: Mapping[str, Duplicate], key: str) -> None:
-        """Let them wait; `key` is the order that was begun with the first of those whose duplicate was beside them."""
+        """Let them wait; `key` is the order begun now, for those whose duplicate is in it."""
         self.waiting |= {name: replace(duplicate, key=duplicate.key or key) for name, duplicate in duplicates.items()}
 
     def has_ended(self) -> bool:

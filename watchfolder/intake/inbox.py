@@ -61,7 +61,7 @@ class Intake:
 
     def counts(self, orders: UnderWay) -> dict[str, int]:
         """Count the files by answer, without those of `orders`, which must have been read before this call."""
-        taken = orders.leaving | (self._taking & orders.names)  # read first: what is taken is dropped before that ends
+        taken = orders.leaving | (self._taking & orders.names)  # before counting: a taken file is dropped first
         return self.candidates.counts(taken)
 
     # --- from the inbox's own thread

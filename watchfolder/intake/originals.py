@@ -43,12 +43,12 @@ class Originals:
         # A file is read once for its hash, as long as it stays as it is.
         self._hash_of = lru_cache(_MOST_VERSIONS)(lambda place, _size, _mtime_ns: disk.hash_of(place))
         self._names: dict[Hashable, list[str]] = {}
-        self._looked_at = self._due = self._may_look_at = float("-inf")  # monotonic seconds: it looks again, or may
+        self._looked_at = self._due = self._may_look_at = float("-inf")  # monotonic seconds; the last: at the earliest
         self._first_asked: dict[_Version, float] = {}
         self._away_since: float | None = None
 
     def find(self, picture: Ready, now: float) -> Ready | Decision:
-        """Return the original of a picture, as what is to be copied; or that there is none, and why."""
+        """Return the original of a picture, which is to be copied; or that the picture has to wait, and why."""
         lender = self._inbox_of(self._lender)
         if lender is None or lender.originals is None:
             return self._wait(now)
@@ -70,7 +70,7 @@ class Originals:
         return wait_for_other(reason, max(self._due, now + _AGAIN_SECONDS))
 
     def _remember(self, picture: Ready, now: float) -> float:
-        """Return when the picture, as it is, was asked for first."""
+        """Return when this version of the picture was first asked for."""
         version = (picture.name, picture.size, picture.mtime_ns)
         if version not in self._first_asked:
             self._first_asked = dict([*self._first_asked.items()][-_MOST_VERSIONS:])

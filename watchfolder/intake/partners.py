@@ -36,7 +36,7 @@ class Partners:
         self._ready[file.name] = file
         together = self._find(self._pairs, file, now)
         for each in () if isinstance(together, Decision) else together:
-            self._ready.pop(each.name, None)  # what comes back of them waits as their claim says
+            self._ready.pop(each.name, None)  # if the claim leaves them, it says how they wait
         return together
 
     def _find(self, pairs: Pairs, file: Ready, now: float) -> Sequence[Ready] | Decision:
@@ -53,7 +53,7 @@ class Partners:
         return _pair(pairs, replace(original, role=Role.ORIGINAL), picture)
 
     def drop(self, name: str) -> list[str]:
-        """Forget a file that is gone or will not be taken; return those that may have waited on its account."""
+        """Forget a file that is gone or will not be taken; return those that may have waited for it."""
         if self._pairs is None:
             return []
         shared = self._pairs.shared(name)

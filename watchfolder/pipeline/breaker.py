@@ -1,9 +1,9 @@
 """Is the service open to us? What one answer says about every other call.
 
-A circuit is closed (calls pass), open (they wait) or half-open (one call is under way that finds out how it is). The
-account's opens when the key or the credits are refused; a service's, when so many of its orders fail that it may be no
-picture's fault: then no order is created there, but for one of a lone file now and then. Instants are seconds since the
-boot.
+A circuit is closed (calls pass), open (they wait) or half-open (one call, the probe, is under way). The account's
+circuit opens when the key or the credits are refused; a service's, when so many of its orders fail that it may be no
+picture's fault: then no order is created there, except one of a single file now and then. Instants are seconds since
+the boot.
 """
 
 import logging

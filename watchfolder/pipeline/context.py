@@ -42,7 +42,7 @@ class OrderMemory:
     view: OrderView | None = None  # what the list has just told of it, unread yet
     was_polled: bool = False
     is_puzzling: bool = False  # its status is a word that we do not know, and the log says so
-    uploaded_at: float | None = None  # when an upload last ended, or this life began
+    uploaded_at: float | None = None  # when an upload last ended, or this was first asked
     failed: list[int] = field(default_factory=list)  # files whose transfer failed, longest ago first
     unaccepted: dict[int, Received] = field(default_factory=dict)  # results whose entry failed, and may be there
     lines: list[Line] | None = None  # of a list: those that have no order yet

@@ -147,7 +147,7 @@ class Outcomes:
         self._journal.put_off(order, wait, **facts, last_error=error.reason)
 
     def _missing(self, context: StepContext, order: Order, error: OrderMissing) -> Order | None:
-        """Believe that an order is gone only when it was said twice, ten minutes apart, and nothing else may be so."""
+        """Believe that an order is gone only when it was said twice, ten minutes apart, with no other explanation."""
         since = order.missing_since or self._clock.read()
         left = timing.MISSING_AGAIN_SECONDS - self._clock.since(since)
         if order.missing_since is None:

@@ -34,7 +34,7 @@ _AT_ONCE = float("-inf")
 @dataclass(frozen=True, slots=True)
 class Due:
     at: float
-    wait_seconds: float = 0.0  # since the last poll that found the service still at work; 0: there was none
+    wait_seconds: float = 0.0  # the wait that the last poll began, since the service was still at work; 0: none did
     is_alone: bool = False  # the list cannot tell more about it
 
 
@@ -73,7 +73,7 @@ class PollSchedule:
             return at
 
     def put_off(self, key: str, seconds: float) -> None:
-        """Let the order's next step wait for so long, whatever it is."""
+        """Let the order's next step wait for so long, whichever step that is."""
         with self._guard:
             before = self._due.get(key, _NO_PLAN)
             self._due[key] = Due(self._clock.elapsed() + seconds, before.wait_seconds)
