@@ -71,7 +71,7 @@ class Throttled(SlowDown):
 
 
 class Scope(StrEnum):
-    """How much of the service refuses."""
+    """How far a refusal of the service reaches."""
 
     EVERYTHING = "everything"  # the key, or the endpoint itself: no call will pass
     PURCHASES = "purchases"  # no credits: create and confirm only; what is under way is still fetched

@@ -82,7 +82,7 @@ class InboxHealth:
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[float]:
-        """Record in the block when a disk answers this thread; give the time (monotonic seconds) when it began."""
+        """Record in the block when a disk answers this thread; give the monotonic seconds at which the block began."""
         self._heard_at = began = time.monotonic()
         try:
             with disk.tell_answer(self._answered):

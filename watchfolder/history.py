@@ -52,7 +52,7 @@ class EndedFile(LinePart):
 
     @property
     def has_result(self) -> bool:
-        """Has a picture been delivered, or something been said of it?"""
+        """Has it a delivered picture, or a finding?"""
         return self.delivered_at is not None or self.finding is not None
 
     @classmethod

@@ -36,7 +36,7 @@ STATE_MOVED: Final = (
 
 
 class ForbiddenTransitionError(WatchfolderError):
-    """A step tried what TRANSITIONS does not show: a fault of ours, never of a file."""
+    """A step tried a change that TRANSITIONS does not have: a bug of ours, never a fault of a file."""
 
 
 class Journal:
@@ -98,7 +98,7 @@ class Journal:
             return self._orders.get(key)
 
     def newest(self, order: Order) -> Order:
-        """Return it as far as it has come, perhaps further than the caller knows."""
+        """Return the order as it is now, perhaps further on than the caller knows."""
         return self.get(order.key) or order
 
     def begin(self, order: Order) -> Order:
@@ -169,7 +169,7 @@ class Journal:
         disk.remove(self._place(f"running/{key}"), durable=False)
 
     def parked(self) -> tuple[Order, ...]:
-        """Return the quarantined orders that can be taken up again: however old, for no date of ours ends them."""
+        """Return the quarantined orders that can be taken up again, however old: no date of ours ends them."""
         return tuple(order for order in self.orders() if order.state is State.QUARANTINED and order.is_resumable)
 
     def enter(self, order: Order) -> Order:

@@ -81,7 +81,7 @@ class Traits:
     brings_home: bool = False  # its step delivers, and gives back an original that has changed since it was sent
     waits_for_others: bool = False  # its step may find that another order has to go on first
     may_lie_in_inbox: bool = False  # its files lie there still, or again
-    gives_back: bool = False  # its step returns files to the inbox, and says nothing of the service
+    gives_back: bool = False  # its step returns files to the inbox, and so proves nothing about the service
     is_end: bool = False  # it gets a line in the history
 
 
@@ -273,7 +273,7 @@ class OrderFile(Record):
 
     @property
     def is_under_way(self) -> bool:
-        """Neither all its results nor the picture itself are where a person looks for them."""
+        """Are neither all its results nor the picture itself where a person looks for them?"""
         return not self.is_delivered and not self.is_placed and self.role is not Role.COPY
 
 

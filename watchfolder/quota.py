@@ -29,7 +29,7 @@ from watchfolder.order import Order
 FILE = "quota.json"
 _NO_LIMIT = 1 << 30  # files
 _NO_BUDGET = BudgetSection()
-_STEPS = 100  # a window is counted in as many steps
+_STEPS = 100  # the time in which arrivals are counted has as many steps
 _COUNTED = 100  # orders, the latest: a claim that may be repeated begins a few at once, and a list one
 _RESERVED_SECONDS = 60.0  # how long files are kept for a claim that a share holds up
 _DAY_SECONDS = 24 * 3600.0
@@ -47,7 +47,7 @@ class QuotaState(BaseModel):
     counted: list[str] = []  # the keys of the orders that took them, the last ones: a claim may be repeated
     lifted: list[str] = []  # which a person lets take more than today's budget
     held: dict[str, str] = {}  # since too many files came at once: "812 new files in 2 minutes"
-    released: list[str] = []  # what a person let through has not all been taken yet
+    released: list[str] = []  # whose files a person let through, and not all have been taken yet
 
     @classmethod
     def read(cls, state_dir: str, clock: Clock) -> Self:
@@ -125,7 +125,7 @@ class Allowance:
 
 
 class Admits(Protocol):
-    """What says how much may come in: the pipeline's `Admission`."""
+    """The interface of the pipeline's `Admission`, which says how much may come in."""
 
     def meet(self, inbox: str, wanted: int, new: int, found: int, has_waiting: Callable[[], bool]) -> Allowance: ...
 

@@ -41,7 +41,7 @@ class InboxSnapshot(Part):
     raw: int = 0  # of those that stay: camera RAW files, left beside the pictures
     out_of_reach: int = 0  # of those that stay: pictures, as far as we can tell, that cannot be taken
     single: int = 0  # of those that wait: for their partner, a picture or its original
-    closed: tuple[OutOfReach, ...] = ()  # where these are: a few folders, those with the most of them
+    closed: tuple[OutOfReach, ...] = ()  # the folders with the most that are out of reach, a few
     oldest_waiting_since: Instant | None = None
     remarks: dict[str, str] = {}  # files (escaped names) that a person should see to, with the reason
 
@@ -136,7 +136,7 @@ class Snapshot(Part):
     not_configured: dict[str, int] = {}  # inbox that left the configuration → files of its orders, which wait
     is_stuck: bool = False  # work stands still although its folders answer
     counts: Counts = Counts()
-    disks: dict[str, Disk] = {}  # folder → its own; in the file are those alone that are nearly full
+    disks: dict[str, Disk] = {}  # by folder; only those that are nearly full are written to the file
 
     def is_same_as(self, other: "Snapshot | None") -> bool:
         """Compare what the file holds, but for what changes all the time: `at`, and the room on disks."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 # Where a cell may begin: spreadsheets of many countries separate cells with semicolons, whatever the file says.
 _CELL = r"(?<![^;\t\r\n])"
-# How a spreadsheet knows a formula, also in full-width forms. An apostrophe of the text's own gets another one.
+# What a spreadsheet takes for a formula, also in full-width forms. An apostrophe of the text's own gets another one.
 _FORMULA = r"(?='*(?:\"|[^\S;\t\r\n])*[=+\-@|%\uff1d\uff0b\uff0d\uff20])"
 _UNGUARDED, _GUARDED = re.compile(_CELL + _FORMULA), re.compile(f"{_CELL}'{_FORMULA}")
 _END = "\r\n"

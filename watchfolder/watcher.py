@@ -31,7 +31,7 @@ OnChange = Callable[[str | None], None]
 _IN = InotifyConstants
 # What can make a file worth another look. Attributes, open, and close without a write are left out: indexers cause
 # them, and so do our own looks. watchdog's observers ask for IN_ATTRIB whenever they ask for modifications, watch
-# inside ignored folders, and keep a queue overflow to themselves; so we sit one floor below, on watchdog's InotifyFD.
+# inside ignored folders, and keep a queue overflow to themselves; so we use the layer below them, watchdog's InotifyFD.
 _MASK: Final = Mask(
     _IN.IN_CREATE | _IN.IN_MODIFY | _IN.IN_CLOSE_WRITE | _IN.IN_MOVE | _IN.IN_ONLYDIR | _IN.IN_EXCL_UNLINK
 )

@@ -28,7 +28,7 @@ class FailureCode:
 
 
 class FailedAtService(Reject):
-    """The order has come to its end there without a result: it can not be taken up again.
+    """The order has ended at the service without a result: it cannot be taken up again.
 
     `said` is the service's own sentence.
     """
@@ -95,7 +95,7 @@ def failed_at_service(failure: Failure | None) -> FailedAtService:
 
 
 def failed_report(report: ReportView, attempts: int) -> Reject | OrderRetry:
-    """Return what it means that a report failed: it may be asked for again, three times in all, or not."""
+    """Return OrderRetry if a failed report may be asked for again (three attempts in all), else Reject."""
     code = (report.failure.code if report.failure else None) or "REPORT_FAILED"
     reason = "the service could not make the report"
     if report.failure is None or not report.failure.retryable or attempts >= _MOST_REPORT_ATTEMPTS:

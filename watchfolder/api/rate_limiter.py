@@ -12,8 +12,8 @@ _DEFAULT_HOLD_SECONDS = 5.0  # after a 429 without Retry-After
 _RECOVERY_PER_SECOND = 0.1 / 60  # of the full rate: a halved rate is whole again after five minutes
 _SMALLEST_SHARE = 1 / 16  # of the full rate, however often we are told to slow down
 _LARGEST_PLAN = 1000.0  # requests a minute: where the shrinking starts when no limit is configured
-_LARGEST_BURST = 4.0  # the requests of one order: what may be sent at once is lost to the steady rate
-_MARGIN = 0.98  # of the rate: requests that leave a minute apart may arrive in one
+_LARGEST_BURST = 4.0  # the requests of one order: a larger burst would lower the steady rate
+_MARGIN = 0.98  # of the rate: requests sent in more than a minute may arrive within one
 _SHORTEST_NAP_SECONDS = 0.002
 _ALMOST = 1e-9  # a token that is missing only by rounding
 
@@ -91,7 +91,7 @@ class RateLimiter:
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._waiting: list[tuple[Priority, int]] = []
-        self.waited_at = float("-inf")  # monotonic seconds: when a request last had to
+        self.waited_at = float("-inf")  # monotonic seconds: when a request last had to wait
 
     def take(self, turn: Priority) -> None:
         """Return when a request may be made.

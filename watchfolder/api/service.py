@@ -41,12 +41,12 @@ _NO_ORDER = "/orders/0"  # an id that no order has
 _PAGES = 10  # of the order list, at most: a server that obeys the keyword has one
 _ASK_AGAIN_SECONDS = 60.0
 ASK_FOR_V3_SECONDS = 3600.0  # a server that lacks what an inbox waits for may learn it
-_turn_to_ask = threading.Lock()  # which reads it knows
+_turn_to_ask = threading.Lock()  # for one thread at a time to begin asking which reads the server knows
 
 
 class Service(Client):
     _shown: Reads | None = None  # which reads the server has shown that it knows; of both, v3
-    _is_asking = False  # which reads it knows
+    _is_asking = False  # a thread is asking which reads the server knows
     _asked_at = float("-inf")
 
     @property

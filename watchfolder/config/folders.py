@@ -53,7 +53,7 @@ def _may_meet(inner: _Folder, outer: _Folder) -> bool:
     if inner.role == "work" and (outer.role == "path" or (outer.role == "outbox" and is_of_two)):
         return any(part.startswith(".") for part in inner.real[len(outer.real) :].split("/"))
     if inner.real == outer.real and is_of_two and {inner.role, outer.role} == {"path", "outbox"}:
-        return True  # what one gives the next one takes
+        return True  # the one delivers, the next one takes that
     return inner.role == outer.role and inner.role in _SHAREABLE
 
 

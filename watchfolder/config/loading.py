@@ -115,7 +115,7 @@ def _with_origin(fault: str, origins: Mapping[str, str]) -> str:
 
 
 def _of_other_service(tree: Mapping[str, Any]) -> Iterator[str]:
-    """Find keys, and words of keys, that the inbox's service does not have."""
+    """Find keys, and values of keys, that the inbox's service does not have."""
     for name, section in inbox_sections(tree):
         service = section["service"]
         if service not in SERVICES:

@@ -1,1 +1,1 @@
-"""The operator's place beside the flow: the command line, the status, the log lines."""
+"""The operator's side, beside the flow: the command line, the status, the log lines."""

@@ -39,7 +39,7 @@ app = typer.Typer(
 
 def main() -> None:
     disk.open_closed_streams()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the key is in our memory, and a core dump is a file of that
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no core dump: it would hold the key
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show … is no reason to fail

@@ -34,7 +34,7 @@ def _keep_all_secret(found: Config) -> Config:
 
 
 def read_beside(path: str, environ: Mapping[str, str]) -> Config:
-    """Return the configuration for a command that looks on. Raises ConfigError, which says if the daemon runs on."""
+    """Return the configuration for a command beside a daemon. Raises ConfigError, which says if that one still runs."""
     try:
         found = read(path, environ, needs_key=False)
     except ConfigError as error:

@@ -53,7 +53,7 @@ class Foreign:
     label: str
     is_picture: bool
     advice: str
-    is_raw: bool = False  # what a camera's sensor saw, before anybody has developed it
+    is_raw: bool = False  # a camera's sensor data, not yet developed
 
 
 def _picture(label: str, advice: str = "Save it as JPEG, PNG or TIFF, and drop that file instead.") -> Foreign:

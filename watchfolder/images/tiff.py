@@ -96,7 +96,7 @@ class Tiff:
         return False
 
     def _check_page(self, offset: int) -> int:
-        """Examine a page with all that hangs on it, and return the offset of the next one."""
+        """Examine a page with all directories below it, and return the offset of the next one."""
         following, below = 0, []
         with self._beside_the_picture():
             page = self._read_page(offset)
@@ -223,7 +223,7 @@ class Tiff:
 
 
 def _bytes_of_piece(shape: Mapping[int, int], tag: int, index: int) -> int:
-    """Return how many bytes the pixels of a piece take; 0 where they are packed, and nothing tells."""
+    """Return how many bytes the pixels of a piece take; 0: not known, for they are compressed."""
     if tag == _OLD_JPEG or shape[_COMPRESSION] != 1:
         return 0
     pixel_bits = shape[BITS] * (1 if shape[_PLANES] == _EACH_SAMPLE_APART else shape[_SAMPLES])

@@ -36,9 +36,9 @@ _OWNER = "reconcile"  # signs what is half fetched; the daemon sweeps its own on
 _NAME = "wf-"  # with which our orders' names begin
 _PAID = frozenset({Status.IN_PROGRESS, Status.COMPLETE, Status.EXPIRED})
 _TYPES_OF_FINDINGS = {flow.type for flow in FLOWS.values() if flow.findings is not None}
-_LISTED = {name for name, flow in FLOWS.items() if flow.is_listed}  # others' orders bear no name of ours there
+_LISTED = {name for name, flow in FLOWS.items() if flow.is_listed}  # orders of the others have no name of ours there
 _MOST_PAGES = 1000  # of a hundred orders
-_SHARE = 4  # we take this part of the plan's requests, for the daemon needs the others
+_SHARE = 4  # we take one in so many of the plan's requests: the daemon needs the others
 _REFUSALS = 5  # in a row: then the service is too busy for us
 _PAUSE_SECONDS = 5.0
 KEPT = timedelta(days=30)  # the service keeps no result for longer

@@ -84,7 +84,7 @@ class _CheckedPicture:
 
 
 def _named(path: str) -> Place:
-    """Raises UnknownName for a path in a folder that is not there."""
+    """Return the place of a path. Raises UnknownName if its folder is not there."""
     folder, base = os.path.split(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise UnknownName([f"{printable(folder)} is no folder"])
@@ -138,7 +138,7 @@ def _locale_of(picture: _CheckedPicture, config: Config) -> str:
 
 
 def _write(place: Place, content: bytes) -> None:
-    """Raises UnknownName when something is called so already."""
+    """Write a new file. Raises UnknownName when the name is taken."""
     try:
         disk.write_new(place, content, owner=_OWNER, hidden=False)
     except FileExistsError:

@@ -23,7 +23,7 @@ def fetch_report(order_id: str, locale: str, config: Config) -> bytes:
             raise UnknownName([f"order {order_id}: {refusal.reason}"]) from None
         except OrderMissing as gone:
             if gone.code != "ORDER_EXPIRED":
-                service.poll(order_id)  # it tells another account's order
+                service.poll(order_id)  # raises Blocked if it is another account's
             raise UnknownName([f"order {order_id}: {gone.reason}"]) from None
 
 
