@@ -155,6 +155,27 @@ def test_a_port_that_is_taken_is_said_plainly(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_full_disk_behind_the_sandboxs_output_is_not_called_a_taken_port(tmp_path: Path) -> None:
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run(
+            command("sandbox", "--port", "0"),
+            env=environment(tmp_path),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode == 75
+    assert done.stderr == "the answer cannot be written: No space left on device\n"
+
+
+def test_the_sandbox_refuses_a_folder_of_origins_that_is_not_there(tmp_path: Path) -> None:
+    done = warm().run(["-m", "watchfolder", "sandbox", "--origins", "missing"], environment(tmp_path), tmp_path, 30)
+    assert done.returncode == 2
+    assert done.stderr == "--origins: missing is no folder\n"
+
+
 def test_the_version_is_the_packages_own() -> None:
     done = subprocess.run(command("--version"), capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout == f"watchfolder {watchfolder.__version__}\n"

@@ -1,6 +1,7 @@
 """The command `sandbox`: a stand-in for the service, on this machine."""
 # ruff: noqa: PLC0415 - each command imports what it alone needs
 
+import errno
 import os
 import signal
 from typing import Annotated, Final
@@ -12,6 +13,7 @@ from watchfolder.config.installed_unit import command_line
 from watchfolder.console import exit_codes
 from watchfolder.console.shell import fail
 
+_PORT_ERRORS: Final = frozenset({errno.EADDRINUSE, errno.EACCES})
 _HELP: Final = """\
 The sandbox answers at {url} until Ctrl-C. What it delivers is marked: nothing is protected.
 
@@ -37,6 +39,8 @@ def sandbox(
     """Serve a stand-in for the service on this machine, until Ctrl-C."""
     from watchfolder.sandbox import Sandbox
 
+    if origins and not os.path.isdir(origins):
+        fail(f"--origins: {origins} is no folder", exit_codes.USAGE)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with Sandbox(port=port, origins_folder=origins) as served:
@@ -46,4 +50,6 @@ def sandbox(
     except KeyboardInterrupt:
         typer.echo("The sandbox has ended.")
     except OSError as error:
+        if error.errno not in _PORT_ERRORS:
+            raise
         fail(f"port {port}: {error.strerror}: choose another one with --port", exit_codes.UNFINISHED)
