@@ -30,8 +30,8 @@ def create(context: StepContext, order: Order) -> Order:
     context.folders.require_room(context.inbox, order.size)
     if _may_be_made(context, order) and (found := _find_by_name(context, order)) is not None:
         return adopt(context, order, found.order_id)  # first: what is paid is not bought again
-    is_to_begin = order.order_id is not None or order.may_be_given_back  # else its create alone tells if it exists
-    if is_to_begin and not has_same_files(context, order):
+    may_be_released = order.order_id is not None or order.may_be_given_back  # else its create tells if it exists
+    if may_be_released and not has_same_files(context, order):
         return release_changed(context, order)
     if order.order_id is not None:  # resumed from quarantine
         return adopt(context, order, order.order_id)

@@ -103,7 +103,7 @@ class Outcomes:
                 return self._hold(order, error)
             case Blocked():
                 if error.scope is Scope.ORDER:  # else it is the breaker that waits
-                    self._put_aside(context, order, error)
+                    self._wait_for_key(context, order, error)
                 return None
             case OrderMissing():
                 return self._missing(context, order, error)
@@ -134,7 +134,7 @@ class Outcomes:
     def _seconds_since_failed(self, order: Order) -> float:
         return self._clock.awake_since(order.failed_at) if order.failed_at is not None else 0.0
 
-    def _put_aside(self, context: StepContext, order: Order, error: WatchfolderError) -> None:
+    def _wait_for_key(self, context: StepContext, order: Order, error: WatchfolderError) -> None:
         """Let one order wait for its own account's key, for as long as that takes; the others go on.
 
         It is tried again ever more rarely, and at once when there is another key.
@@ -156,7 +156,7 @@ class Outcomes:
             self._journal.put_off(order, left, missing_since=since, last_error=error.reason)
             return None
         if order.is_paid and (doubt := self._why_missing(context, order, error)):
-            self._put_aside(context, order, Blocked(doubt, code=error.code, scope=Scope.ORDER))
+            self._wait_for_key(context, order, Blocked(doubt, code=error.code, scope=Scope.ORDER))
             return None
         if order.is_paid:
             reason = f"It was paid for, but the service no longer has it (order {order.order_id})."
