@@ -53,14 +53,13 @@ def test_a_stream_that_the_caller_has_closed_is_no_crash(studio: Studio, words: 
     assert bool(files_in(studio.folder("outbox"))) == (words[0] == "run")
 
 
-@pytest.mark.parametrize(
-    "words", [("status",), ("status", "--json"), ("check",), ("run", "--once"), ("status", "--help")]
-)
-def test_a_full_disk_behind_stdout_is_said_and_no_crash(studio: Studio, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["plain", "PYTHONUNBUFFERED"])
+@pytest.mark.parametrize("words", ["status", "status --json", "check", "run --once", "status --help"])
+def test_a_full_disk_behind_stdout_is_said_and_no_crash(studio: Studio, words: str, unbuffered: str) -> None:
     with open("/dev/full", "w", encoding="ascii") as full:
         done = subprocess.run(
-            studio.command(*words),
-            env=studio.environ(),
+            studio.command(*words.split()),
+            env=studio.environ() | {"PYTHONUNBUFFERED": unbuffered},
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,

@@ -39,6 +39,7 @@ app = typer.Typer(
 
 def main() -> None:
     disk.open_closed_streams()
+    disk.hold_stdout()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no core dump: it would hold the key
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -79,7 +79,7 @@ from watchfolder.disk.sharing import (
     make_group_folder,
     may_write_in_new_folders,
 )
-from watchfolder.disk.standard_streams import is_stdout_broken, open_closed_streams
+from watchfolder.disk.standard_streams import hold_stdout, is_stdout_broken, open_closed_streams
 from watchfolder.disk.timeouts import (
     ANSWER_SECONDS,
     Question,
