@@ -1,6 +1,9 @@
 """The figures of the page's drawing."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+
+from typing_extensions import override
 
 from watchfolder.web.plot import HEIGHT, WIDTH, Plot, Waiting
 
@@ -42,3 +45,18 @@ def test_the_axis_tells_what_the_clock_showed_every_six_hours() -> None:
 def test_a_day_without_anything_can_be_drawn() -> None:
     plot = Plot(NOW, (), ())
     assert (list(plot.bars()), plot.line(), plot.most) == ([], "", 1)
+
+
+def test_a_day_s_deliveries_are_gone_through_once_for_the_whole_drawing() -> None:
+    class CountedList(list[datetime]):
+        times = 0
+
+        @override
+        def __iter__(self) -> Iterator[datetime]:
+            self.times += 1
+            return super().__iter__()
+
+    delivered_at = CountedList(ago(minutes=number) for number in range(1000))
+    plot = Plot(NOW, delivered_at, [Waiting(ago(minutes=number), number) for number in range(100)])
+    assert (len(list(plot.bars())), plot.line().count(","), plot.delivered, plot.most) == (67, 100, 1000, 99)
+    assert delivered_at.times == 1

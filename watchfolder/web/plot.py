@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from math import floor
 from typing import Final
 
@@ -30,7 +31,7 @@ class PlotBar:
 
 @dataclass(frozen=True)
 class Plot:
-    """Counts are files. Both are drawn to one scale, whose top is `most`."""
+    """Counts are files. Deliveries and waiting files are drawn to one scale, whose top is `most`."""
 
     now: datetime
     delivered_at: Sequence[datetime]  # of each file
@@ -38,15 +39,15 @@ class Plot:
 
     @property
     def delivered(self) -> int:
-        return sum(self._counts())
+        return sum(self._counts)
 
-    @property
+    @cached_property
     def most(self) -> int:
-        return max(1, *self._counts(), *(each.files for each in self.waiting))
+        return max(1, *self._counts, *(each.files for each in self.waiting))
 
     def bars(self) -> Iterator[PlotBar]:
         width = WIDTH / _BARS
-        for number, count in enumerate(self._counts()):
+        for number, count in enumerate(self._counts):
             if count:
                 height = self._size_of(count)
                 yield PlotBar(
@@ -66,6 +67,7 @@ class Plot:
         moments = [self.now - _DAY * part / _MARKS for part in range(_MARKS, 0, -1)]
         return {self._place_of(moment): moment.astimezone() for moment in moments}
 
+    @cached_property  # a busy day has many thousand deliveries, and each figure asks
     def _counts(self) -> list[int]:
         counts = [0] * _BARS
         for at in self.delivered_at:
