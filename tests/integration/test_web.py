@@ -321,6 +321,16 @@ def test_a_name_is_no_id(served: Office, id_: str) -> None:
     assert path.exists()
 
 
+def test_what_lies_in_a_folder_that_went_away_is_not_called_gone(served: Office) -> None:
+    served.set_aside("a.jpg")
+    form = dict(re.findall(r'name="(\w+)" value="(\w+)"', served.ask("/").text.split("<li ")[1]))
+    (served.root / "quarantine").rename(served.root / "elsewhere")
+    assert served.ask("/retry", form=form).status == 303
+    page = served.ask("/").text
+    assert f"Not moved: {served.root / 'quarantine'}: the folder is not there" in page
+    assert "no longer in quarantine" not in page
+
+
 def test_a_large_request_is_refused(served: Office) -> None:
     assert served.ask("/retry", form={"token": "x" * 20_000}).status == 413
 
@@ -338,6 +348,20 @@ def test_what_the_brake_holds_is_let_through_by_its_button(served: Office, monke
     assert served.ask("/release", form=form).status == 303
     assert woken == [(os.getpid(), signal.SIGUSR1)]
     assert "photos: what was held is let through" in served.ask("/").text
+
+
+def test_what_cannot_be_let_through_is_told_with_its_reason(
+    served: Office, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("os.kill", lambda *_: pytest.fail("nobody is to look"))
+    served.page.see(seen(inboxes={"photos": InboxSnapshot(is_open=True, held="held: 812 new files in 2 minutes")}))
+    wait_until(lambda: "held: 812 new files" in served.ask("/main").text)
+    form = dict(re.findall(r'name="(\w+)" value="(\w+)"', served.ask("/").text))
+    (served.root / "state/release").touch()  # in place of the folder
+    assert served.ask("/release", form=form).status == 303
+    reason = f"{served.root}/state/release: a file or a link is in the way of a folder"
+    assert f"Not done: {reason}" in served.ask("/").text
+    assert "page.broke" not in [record.msg for record in caplog.records]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from watchfolder import quarantine, quota, retry
@@ -32,7 +33,7 @@ class Actions:
         if not self._turn.acquire(timeout=_BUSY_SECONDS):
             return False
         try:
-            self._said.append((time.monotonic(), self._moved(id_)))
+            self._note(partial(self._moved, id_))
         finally:
             self._turn.release()
         self._cache.refresh()
@@ -40,22 +41,33 @@ class Actions:
 
     def release(self, id_: str) -> None:
         """Let the inbox with this id go on in spite of its quota."""
-        config = self._cache.config
-        for name in config.inboxes:
+        for name in self._cache.config.inboxes:
             if self._cache.ids.of("inbox", name) == id_:
-                quota.give_word(config.state_dir, name)
-                os.kill(os.getpid(), signal.SIGUSR1)  # the daemon, whose process this is, looks at once
-                self._said.append((time.monotonic(), f"{name}: what was held is let through."))
-                event("page.released", inbox=name)
+                self._note(partial(self._let_go, name))
+
+    def _note(self, action: Callable[[], str]) -> None:
+        """Run `action` and keep its sentence for the page, or the reason of the folder that stopped it."""
+        try:
+            said = action()
+        except FolderFault as fault:
+            said = f"Not done: {printable(fault.reason)}"
+        self._said.append((time.monotonic(), said))
+
+    def _let_go(self, inbox: str) -> str:
+        quota.give_word(self._cache.config.state_dir, inbox)
+        os.kill(os.getpid(), signal.SIGUSR1)  # the daemon, whose process this is, looks at once
+        event("page.released", inbox=inbox)
+        return f"{inbox}: what was held is let through."
 
     def _moved(self, id_: str) -> str:
         config = self._cache.config
-        pictures = [each for each in quarantine.list_pictures(config, {}) if each.has_failed]
+        faults: dict[str, FolderFault] = {}
+        pictures = [each for each in quarantine.list_pictures(config, faults) if each.has_failed]
         for group in quarantine.by_reason(pictures, config.state_dir):
             note = group.note
             if self._cache.ids.of("quarantine", group.inbox, printable(note.reason), printable(note.advice)) == id_:
                 return _told(list(retry.move_back(group.pictures, config)))
-        return "That file is no longer in quarantine."
+        return _told(list(faults.values())) or "That file is no longer in quarantine."
 
 
 def _told(outcomes: Sequence[retry.Moved | FolderFault]) -> str:
