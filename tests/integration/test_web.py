@@ -396,6 +396,15 @@ def test_a_file_in_quarantine_needs_a_person_and_is_called_by_its_own_name(serve
     assert f"<bdi>{served.root / 'quarantine/below'}</bdi>" in shown
 
 
+def test_a_name_in_a_reason_cannot_turn_the_page_s_text_around(served: Office) -> None:
+    journal = Journal(str(served.root / "state"))
+    order = journal.advance(journal.enter(made_order(state=State.CLAIMED)), State.CREATED)
+    journal.put_off(order, 3600, last_error="/srv/\u202egpj.a: permission denied")
+    page = served.ask("/").text
+    assert page.count(r"/srv/\u202egpj.a: permission denied") == 2
+    assert "\u202e" not in page
+
+
 def test_what_waits_now_is_drawn_though_no_sample_was_due(served: Office) -> None:
     served.page.see(seen(inboxes={"photos": InboxSnapshot(is_open=True, waiting=77)}))
     wait_until(lambda: ">77 files</p>" in served.ask("/main").text)

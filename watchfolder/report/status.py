@@ -252,7 +252,7 @@ def _inbox(
         in_progress=_files(moving),
         deferred=_files(deferred),
         next_try=first.not_before.at if first and first.not_before else None,
-        deferred_reason=first.last_error if first else "",
+        deferred_reason=printable(first.last_error) if first else "",
         delivered_today=len(sizes),
         delivered_today_bytes=sum(sizes),
         quarantined=quarantined,
