@@ -1,6 +1,6 @@
 """What is wrong, in a sentence? Answered here alone, the worst first: for terminal, page, monitor, message and systemd.
 
-Pure: of the daemon's last word, the configuration, and what a caller has found beside them.
+Pure functions of the daemon's last snapshot, the configuration, and what else a caller has found.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,7 +32,7 @@ class Severity(IntEnum):
 
 
 class _Holds(IntEnum):
-    """Which files a condition keeps from going on; each also those before it."""
+    """Which files a condition keeps from going on. Each value includes those before it."""
 
     NONE = 0
     NEW = 1  # that lie in an inbox
@@ -51,7 +51,7 @@ class ConditionKind(StrEnum):
 
     severity: Severity
     holds: _Holds
-    over: str  # says that it is so no more
+    over: str  # the sentence for its end; {} is its subject
 
     NOT_RUNNING = "not_running", Severity.ALARM, _Holds.ALL
     STUCK = "stuck", Severity.ALARM, _Holds.ALL
@@ -81,7 +81,7 @@ class ConditionKind(StrEnum):
 
 @dataclass(frozen=True)
 class Condition:
-    """One thing that is so. `subject` is the inbox or the folder that it is about, if it is about one.
+    """One thing that is so. `subject` is the inbox or the folder that it is about, "" if it is about none.
 
     Conditions of one kind are told in one sentence: their `lead`, the `words` of each, and each advice once.
     `command` is what the advice says to type, as it stands.
@@ -105,11 +105,11 @@ def conditions(
     can_retry: bool = False,
     stalled_hours: float | None = None,
 ) -> list[Condition]:
-    """Return what is so, the worst first; never nothing.
+    """Return what is so, the worst first; never an empty list.
 
-    `silent_seconds` is how long the daemon's word has been the last, `quarantined` how many files lie there,
-    `can_retry` whether trying again may help any of them, and
-    `stalled_hours` how long nothing has been delivered though there is work.
+    `silent_seconds` is for how long the daemon's main loop has not turned, `quarantined` how many files are in
+    quarantine, `can_retry` whether trying again may help any of them, `stalled_hours` for how long nothing has been
+    delivered though there is work.
     """
     found = [*_of_daemon(snapshot, config, silent_seconds, is_running=is_running)]
     if snapshot is not None:
@@ -144,7 +144,7 @@ def held_by(found: Iterable[Condition], inbox: str, order: Order | None = None) 
 
 
 def alarms(snapshot: Snapshot | None, config: Config, silent_seconds: float) -> list[Condition]:
-    """Return why a monitor should call somebody, if it should; before the daemon's first word nothing is known well."""
+    """Return why a monitor should call somebody, if it should; also that nothing is known before the first snapshot."""
     found = conditions(snapshot, config, silent_seconds=silent_seconds)
     return [each for each in found if snapshot is None or each.kind.severity is Severity.ALARM]
 
@@ -157,7 +157,7 @@ def line(snapshot: Snapshot, config: Config) -> str:
 
 
 def told(same: Iterable[Condition]) -> str:
-    """Say conditions of one kind."""
+    """Say conditions of one kind in one sentence, and what to do."""
     each = list(same)
     words = each[0].lead + "; ".join(one.words for one in each)
     return printable(_in_a_row([words, *dict.fromkeys(one.advice for one in each if one.advice)]))
@@ -185,7 +185,7 @@ def _left_of(order: Order) -> Iterator[str]:
 
 
 def beside_counts(single: int | None, to_come_beside: int, raw: int | None) -> list[str]:
-    """Say what is so of an inbox's files beside their counts."""
+    """Say of an inbox's files what its main counts do not show; None is a count that is not known."""
     told = (
         (single, "{} waiting for what belongs to {}"),
         (to_come_beside, "{} delivered, with something still to come beside {}"),
@@ -258,7 +258,7 @@ def fault_of(inbox: InboxSnapshot) -> str:
     return f"the service has no v3 reads, without which there is no {inbox.service}"
 
 
-# --- what there is
+# --- the conditions, by what they are about
 
 
 def _of_daemon(
@@ -304,7 +304,7 @@ def _of_refusal(snapshot: Snapshot, config: Config) -> Condition:
 
 
 def _another_key(snapshot: Snapshot, config: Config) -> ToControl:
-    """Say where it is written, and what makes the daemon read it: what was given at the start is read there alone."""
+    """Say where to write the key, and what makes the daemon read it: what it was given at its start needs a restart."""
     if snapshot.key_origin == "environment":
         return config.commands.set_again("BIZMORI_API_KEY", unit=snapshot.unit, process=snapshot.pid)
     then = control(Control.RELOAD if snapshot.key_origin == "file" else Control.RESTART, snapshot, config)
@@ -336,7 +336,7 @@ def _of_inboxes(snapshot: Snapshot, config: Config) -> Iterator[Condition]:
 
 def _of_fault(name: str, inbox: InboxSnapshot, config: Config) -> Condition:
     advice, command = f"It goes on by itself when {_BACK.get(inbox.fault_code, 'the folders are back')}", ""
-    if inbox.fault_code == "EROFS":  # by its mount, or by a unit that does not open it
+    if inbox.fault_code == "EROFS":  # by its mount, or by a unit without it in ReadWritePaths
         command = config.commands.to(Advised.CHECK)
         advice += f"; {command} says what is in the way"
     words = f"{name} ({fault_of(inbox)})"
@@ -371,7 +371,7 @@ def _of_configuration(snapshot: Snapshot, config: Config) -> Iterator[Condition]
 
 
 def _of_disks(snapshot: Snapshot) -> Iterator[Condition]:
-    """Give one for each file system, called by the first of its folders."""
+    """Yield one for each file system that is nearly full, named by the first of its folders."""
     firsts = {disk.device: folder for folder, disk in sorted(snapshot.disks.items(), reverse=True)}
     for folder in sorted(firsts.values()):
         disk = snapshot.disks[folder]

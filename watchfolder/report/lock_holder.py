@@ -1,4 +1,4 @@
-"""Does a watchfolder hold this lock, and turn? Asked without touching it: that could turn a starting one away."""
+"""Which daemon holds a lock, and does it still turn? Read from /proc: a try at the lock could turn a start away."""
 
 import contextlib
 import itertools
@@ -15,37 +15,37 @@ _ANONYMOUS = "00"  # major number where the device is no disk: btrfs, overlays, 
 
 
 def is_held(lock: Place) -> bool:
-    """Look the lock up in the kernel's own list. Raises FolderFault when we may not see the file."""
+    """Look the lock up in /proc/locks. Raises FolderFault when we may not see the file."""
     return held_by(lock) is not None
 
 
 def held_by(lock: Place) -> int | None:
-    """Return the process that holds the lock; 0 or less where it is of another container. Raises FolderFault."""
+    """Return the id of the process that holds it; 0 or less for one in another container. Raises FolderFault."""
     return next((int(held[_WHO]) for held in _held(lock, "FLOCK")), None)
 
 
 def silent_seconds(lock: Place) -> float:
     """Return for how long the holder's main loop has not turned; 0 while it starts, and where that cannot be told.
 
-    Each turn says when it was (`Journal.note_turn`), by the clock that counts while this machine is awake.
+    Its POSIX lock ends at the byte whose number is the monotonic second of its last turn (`Journal.note_turn`).
     """
-    holders = {held[_WHO] for held in _held(lock, "FLOCK")}  # another program's, or a file server's, may reach to EOF
+    holders = {held[_WHO] for held in _held(lock, "FLOCK")}  # what others lock tells no turn, and may end at EOF
     turns = [time.monotonic() - int(held[_END]) for held in _held(lock, "POSIX") if held[_WHO] in holders]
     return max(0.0, min(turns, default=0.0))
 
 
 def _held(lock: Place, kind: str) -> list[list[str]]:
-    """Return the lines of the kernel's own list that are about it, in columns. Raises FolderFault."""
+    """Return the locks of this kind on the file, each as its columns in /proc/locks. Raises FolderFault."""
     found = disk.stat_of(lock)
     if found is None:
         return []
-    with open("/proc/locks", "rb") as locks:  # no codec is loaded: root turned daemon may not be able to
+    with open("/proc/locks", "rb") as locks:  # as bytes: a former root may not be able to load a codec
         listed = [line.decode("ascii").split() for line in locks]
     return [columns for columns in listed if columns[_KIND] == kind and _is_at(columns[_WHERE], found)]
 
 
 def is_one_of_ours(process: int | str) -> bool:
-    """Is there such a process, and does its command line say so?"""
+    """Is there such a process, and does its command line name watchfolder?"""
     try:
         with open(f"/proc/{process}/cmdline", "rb") as file:
             return b"watchfolder" in file.read()
@@ -58,7 +58,7 @@ def _ours() -> Iterator[str]:
 
 
 def held_folders() -> Iterator[str]:
-    """Give the state directories of the daemons that we may look at: root at all, others at their own."""
+    """Yield the state directories of the daemons that we may inspect: as root all, else those of our own user."""
     for process in _ours():
         with contextlib.suppress(OSError):  # another user's, or it has ended
             for number in os.listdir(f"/proc/{process}/fd"):
@@ -68,7 +68,7 @@ def held_folders() -> Iterator[str]:
 
 
 def hidden_daemon(source: str) -> int | None:
-    """Return a daemon of this user's, perhaps with this configuration, that root alone may look at: root started it."""
+    """Return a daemon that root started for this user, perhaps with this configuration: root alone may inspect it."""
     for process in _ours():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
             with open(f"/proc/{process}/cmdline", "rb") as file:
@@ -89,7 +89,7 @@ def _is_open(process: str) -> bool:
 
 
 def _is_at(where: str, found: os.stat_result) -> bool:
-    """Compare; on btrfs the kernel lists the file system's device, and stat tells the subvolume's."""
+    """Is this lock on that file? On btrfs the kernel lists the file system's device, and stat gives the subvolume's."""
     major, minor, inode = where.split(":")
     ours = f"{os.major(found.st_dev):02x}", f"{os.minor(found.st_dev):02x}"
     return int(inode) == found.st_ino and ((major, minor) == ours or major == ours[0] == _ANONYMOUS)

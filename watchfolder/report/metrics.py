@@ -1,9 +1,9 @@
 """The status as Prometheus reads it: `/metrics` of the page, and `watchfolder status --prometheus` for node_exporter.
 
 watchfolder_up                                       1 while a daemon holds the state directory
-watchfolder_service_state{state}                     1 for the state that it is in, 0 for the others
-watchfolder_blocked{code}                            1 while the service refuses; its word, or none
-watchfolder_limit{by}                                1 for what keeps the flow from being faster
+watchfolder_service_state{state}                     1 for one of ok, slowed, down, blocked, unknown
+watchfolder_blocked{code}                            1 while the service refuses; code: its own, or none
+watchfolder_limit{by}                                1 for what limits the flow: service, plan, line, nothing
 watchfolder_requests_total{operation,outcome}        to the service and its storage, since the daemon's start
 watchfolder_pushes_total{outcome}                    deliveries of the service to our webhook, since the daemon's start
 watchfolder_sent_bytes_total                         of pictures, since the daemon's start

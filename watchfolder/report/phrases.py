@@ -1,4 +1,4 @@
-"""How things read in a sentence, wherever they are said: in the terminal, on the page, in a message."""
+"""How numbers, times and sizes read in a sentence: in the terminal, on the page, in a message."""
 
 from datetime import datetime
 
@@ -15,12 +15,12 @@ def files(number: int, *, verb: str = "") -> str:
 
 
 def other_files(number: int) -> str:
-    """Return what follows the one that is named: " and 2 more", or nothing."""
+    """Return what follows the name of the first file: " and 2 more", or nothing."""
     return f" and {number} more" if number > 0 else ""
 
 
 def clock(moment: datetime, now: datetime | None = None) -> str:
-    """Return the time of a moment, with its date unless that is today's."""
+    """Return the local time of a moment, with its date unless that is the date of `now`."""
     local = moment.astimezone()
     is_today = now is not None and local.date() == now.astimezone().date()
     return f"{local:%H:%M}" if is_today else f"{local:%Y-%m-%d %H:%M}"
@@ -31,7 +31,7 @@ def clock_with_seconds(moment: datetime) -> str:
 
 
 def ended(sentence: str) -> str:
-    """Return it with a full stop, unless it asks."""
+    """Return it with a full stop, unless it is a question."""
     return sentence if sentence.endswith("?") else f"{sentence}."
 
 

@@ -1,7 +1,7 @@
 """What waits, moves, is deferred, blocked, delivered today and quarantined, and why: read beside the daemon.
 
 `StatusReport` is also what `status --json` prints: its fields are the documented keys, instants in RFC 3339, sizes in
-bytes, file names escaped as in the log. Later versions may add keys.
+bytes, file names and reasons escaped as in the log. Later versions may add keys.
 """
 
 import json
@@ -55,7 +55,7 @@ class OrderStatus:
 
 @dataclass(frozen=True)
 class QuarantinedFile:
-    """The latest of the `files` that are in quarantine for one reason."""
+    """The latest of so many `files` that are in quarantine for one reason."""
 
     inbox: str
     path: str
@@ -68,7 +68,7 @@ class QuarantinedFile:
 
 @dataclass(frozen=True)
 class InboxStatus:
-    """Counts are files. `state` is ok, starting, held (see `held`), waits (see `fault`), or unknown: no `waiting`."""
+    """Counts are files; None: not known. `state` is ok, starting, held (see `held`), waits (see `fault`) or unknown."""
 
     path: str
     state: str
@@ -77,7 +77,7 @@ class InboxStatus:
     held: str = ""  # what the quota keeps back, and the command that lets it go
     watch: str = ""
     waiting: int | None = None
-    staying: int | None = None  # no pictures, out of reach, or for nobody that is named
+    staying: int | None = None  # left where they are: no pictures, out of reach, or without a recipient
     raw: int | None = None  # of those that stay: camera RAW files
     out_of_reach: int | None = None  # of those that stay: pictures that cannot be taken
     single: int | None = None  # of those that wait: what belongs to them is not there
@@ -131,9 +131,9 @@ class StatusReport:
 
 
 class LastWord(NamedTuple):
-    """A daemon's: what it said, for how long its main loop has not turned, and whether one runs.
+    """The daemon's last snapshot, for how long its main loop has not turned, and whether one runs.
 
-    One that `is_late` was not the last: there is no room to write down what is so now.
+    `is_late`: the snapshot is out of date, for the state directory has no room for a newer one.
     """
 
     snapshot: Snapshot | None = None
@@ -145,7 +145,7 @@ class LastWord(NamedTuple):
 def read_status(config: Config, now: datetime, word: LastWord | None = None) -> StatusReport:
     """Read snapshot, journal, history and quarantine. Raises FolderFault for a state directory that we may not read.
 
-    The daemon itself gives its `word`: it need not be asked whether it runs.
+    The page gives the `word` of the daemon that it is a part of; else it is read from the state directory.
     """
     snapshot, silent, is_running, is_late = word or running(config.state_dir)
     broken: list[str] = []
@@ -206,7 +206,7 @@ def _under_way(orders: Iterable[Order], inboxes: Collection[str], now: datetime)
 
 
 def _words_of(snapshot: Snapshot | None) -> dict[str, Any]:
-    """Return the fields that are the daemon's own word."""
+    """Return the fields that the snapshot has under the same names."""
     if snapshot is None:
         return {}
     names = {"pid", "version", "started", "limit", "delivered", "reused", "delivered_bytes", "counts"}
@@ -243,7 +243,7 @@ def _inbox(
     quarantined: int | None,
     now: datetime,
 ) -> InboxStatus:
-    """Tell of an inbox that has delivered files of these sizes today."""
+    """Return the status of one inbox; `sizes` are those of the files that it has delivered today, in bytes."""
     moving, deferred = _under_way(orders, {inbox.name}, now)
     first = deferred[0] if deferred else None
     return InboxStatus(
@@ -261,14 +261,14 @@ def _inbox(
     )
 
 
-_NOT_KNOWN: Final[dict[str, Any]] = dict.fromkeys(
+_NOT_KNOWN: Final[dict[str, Any]] = dict.fromkeys(  # while the snapshot is out of date
     ("waiting", "staying", "raw", "out_of_reach", "single", "oldest_waiting_since")
 )
-_SEEN = InboxSnapshot.model_fields.keys() & {each.name for each in fields(InboxStatus)}  # of one type in both
+_SEEN = InboxSnapshot.model_fields.keys() & {each.name for each in fields(InboxStatus)}  # fields that both have
 
 
 def _with_journal(snapshot: Snapshot, orders: Iterable[Order]) -> Snapshot:
-    """Count as the journal does, which may have moved on: what was taken since waits no more."""
+    """Bring the snapshot up to what the journal has since: files that were claimed after it wait no more."""
     taken = Counter[str]()
     for order in orders:
         claimed = order.times.get(State.CLAIMING)
@@ -287,7 +287,7 @@ def as_json(status: StatusReport) -> str:
 
 
 def running(state_dir: str) -> LastWord:
-    """Return the last word of the daemon that runs. What a dead one said is no longer true."""
+    """Return the last word of the daemon that runs; a snapshot of one that has ended is not true any more."""
     lock = Place(state_dir, "lock")
     if not is_held(lock):
         return LastWord(is_running=False)
