@@ -1,3 +1,3 @@
-"""Messages to people who are not looking: decided from the daemon's word, sent seldom and in time."""
+"""Messages to people who are not looking: decided from the daemon's snapshots, sent seldom and in time."""
 
 from watchfolder.notify.alarms import Alarms

@@ -1,4 +1,4 @@
-"""Messages to people who are not looking: decided from the daemon's word, sent seldom and in time."""
+"""Messages to people, and the heartbeat for a monitor elsewhere: the daemon hands each of its snapshots in."""
 
 import logging
 import threading
@@ -20,13 +20,13 @@ from watchfolder.snapshot import Snapshot
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-EVERY_SECONDS = 300.0  # from one beat of the heart to the next
-AGAIN_SECONDS = 60.0  # after one that failed
-LOOK_SECONDS = 15.0  # while all is not well
+EVERY_SECONDS = 300.0  # from one heartbeat to the next
+AGAIN_SECONDS = 60.0  # after a heartbeat that failed
+LOOK_SECONDS = 15.0  # from one look to the next while something is wrong
 
 
 class Alarms:
-    """Watches by the configuration that it follows. Its failures stay its own, and the daemon never waits for it."""
+    """Tells people what the configuration asks for. Its failures stay its own, and the daemon never waits for it."""
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
@@ -34,7 +34,7 @@ class Alarms:
         self._config: Config | None = None
         self._decisions: Decisions | None = None
         self._written: NotifyState | None = None
-        self._has_broken = False
+        self._has_broken = False  # the last decision failed, which was logged
         self._queues: dict[SecretStr, MessageQueue] = {}
         self._snapshot: Snapshot | None = None
         self._seen_at = time.monotonic()
@@ -68,7 +68,7 @@ class Alarms:
             event("alarm.broke", logging.ERROR, trace=True)
 
     def see(self, snapshot: Snapshot) -> None:
-        """Take the daemon's word; every call proves that it is alive."""
+        """Take the daemon's snapshot; every call proves that its main loop turns."""
         is_news = snapshot is not self._snapshot  # the loop may turn many times in a second
         self._snapshot, self._seen_at = snapshot, time.monotonic()
         if self._decisions is None or self._config is None or not is_news:
@@ -92,7 +92,7 @@ class Alarms:
         return self._config is None or bool(alarms(self._snapshot, self._config, time.monotonic() - self._seen_at))
 
     def _write(self, state: NotifyState, state_dir: str) -> None:
-        """Remember before it is sent: a restart in between must not say it twice."""
+        """Write it down before the message is sent: after a crash in between it must not be said twice."""
         if state == self._written:
             return
         self._written = state
@@ -105,7 +105,7 @@ class Alarms:
 class Heartbeat:
     """Fetches `heartbeat_url` while all is well: when that ceases, whatever the cause, a monitor elsewhere says so.
 
-    `has_faults` says whether anything is not well. A thread of its own, and only where there is an address.
+    `has_faults` says whether anything is wrong. It has a thread of its own, and only where there is an address.
     """
 
     def __init__(self, has_faults: Callable[[], bool]) -> None:
@@ -127,7 +127,7 @@ class Heartbeat:
             threading.Thread(target=self._run, args=arguments, name="heartbeat", daemon=True).start()
 
     def stop(self) -> None:
-        """End at once, whatever the other side does."""
+        """End at once, also while the other side keeps a request waiting."""
         self._follows = None
         self._stop.set()
         if self._pulse is not None:

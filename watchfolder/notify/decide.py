@@ -1,8 +1,8 @@
-"""Is there anything to tell? Decided from the daemon's word and the time, which are arguments; nothing is sent here.
+"""Is there anything to tell? Decided from the daemon's snapshot and the time; nothing is sent here.
 
 A topic (the service, an inbox, a disk, the flow) is on or off, and people believe what they were told last. They are
-told again when that has been wrong for `LASTS_SECONDS`, in one message for all that is. What may not be said yet is not
-lost: it is said later, if it still holds.
+told again when that has been wrong for `LASTS_SECONDS`, with all else that is due in one message. What may not be said
+yet is said later, if it is still so.
 """
 
 import logging
@@ -53,31 +53,31 @@ LASTS_SECONDS = {
 }
 """How long a thing must last to be told: a router that restarts is no news, and a NAS takes two minutes.
 
-What is not here is not told: a service that does not answer is told, as all that stands still, by STALLED.
+What is not here has no topic: a service that does not answer is told by STALLED, as is whatever else stands still.
 """
 
-QUIET_SECONDS = 60.0  # a burst of bad pictures is over when none came for so long …
-LONGEST_BURST_SECONDS = 600.0  # … or is told of anyhow
+QUIET_SECONDS = 60.0  # a burst of files is over when none came for so long …
+LONGEST_BURST_SECONDS = 600.0  # … and is told after so long in any case
 
-_HOLD_DOWN = timedelta(hours=1)  # after the last word of a topic, before it may go wrong again
+_HOLD_DOWN = timedelta(hours=1)  # after a topic or burst was told, before it may be told as wrong again
 _HOUR = timedelta(hours=1)
 _MOST_AN_HOUR = 6
-_WORTH_NOTING = timedelta(minutes=15)  # that nothing is delivered: no flow that is well writes that down
+_WORTH_NOTING = timedelta(minutes=15)  # without a delivery: a flow that is well writes nothing
 _FIRST_LOOK = timedelta(minutes=5)  # a folder that was opened just now seems empty until it has been looked through
-_GOES_ALONG = 0.5  # of the time that a thing must last: ten inboxes on one NAS are one message
+_GOES_ALONG = 0.5  # from this share on what is nearly due goes along: ten inboxes on one NAS are one message
 _MOST_REASONS = 20
 _MOST_LINES = 20
 _PURCHASES = ("create", "confirm")
-_CONSTANT = {"at", "pid", "version", "started", "configured"}  # of a life, up to a reload
+_CONSTANT = {"at", "pid", "version", "started", "configured"}  # what a snapshot that has counted nothing still says
 _BURSTS: Mapping[str, Callable[[int, Sequence[FileGroup], Config], str]] = {
     "quarantined": say_quarantined,
     "found": say_found,
 }
-"""By their names in the snapshot and in the state: told by their number."""
+"""What is told by number, under its name in `Snapshot` and in `NotifyState`."""
 
 
 def _parts_of(topic: str) -> tuple[ConditionKind, str]:
-    """Return what people are told about, and the inbox or folder that it is about. Raises ValueError."""
+    """Return a topic's kind, and the inbox or folder that it is about. Raises ValueError for an unknown kind."""
     kind, _, subject = topic.partition(":")
     return ConditionKind(kind), subject
 
@@ -90,14 +90,14 @@ class StatePart(BaseModel):
 
 
 class Told(StatePart):
-    """What people believe of a topic since then."""
+    """What people have believed of a topic since `at`."""
 
     is_on: bool
     at: Instant
 
 
 class Untold(StatePart):
-    """What has come since it was told last: so many files, and what they have in common, group by group."""
+    """A burst: how many files have come since it was last `told`, from when to when, and the latest groups of them."""
 
     count: int = 0
     first: Instant | None = None
@@ -106,7 +106,7 @@ class Untold(StatePart):
     told: Instant | None = None
 
     def share(self, now: datetime) -> float:
-        """Return 1 and more when it must be told, less while more may come."""
+        """Return how due it is: from 1 on it must be told, below that more files may come."""
         if self.first is None or self.last is None or (self.told is not None and now < self.told + _HOLD_DOWN):
             return 0.0
         quiet = (now - self.last).total_seconds() / QUIET_SECONDS
@@ -114,9 +114,9 @@ class Untold(StatePart):
 
 
 class NotifyState(StatePart):
-    told: dict[TopicName, Told] = {}  # topic → the last word about it
+    told: dict[TopicName, Told] = {}  # topic → what was said of it last
     sent: tuple[Instant, ...] = ()  # messages of the last hour
-    stalled_since: Instant | None = None  # files wait and none is delivered, for some time already
+    stalled_since: Instant | None = None  # noted once it has lasted `_WORTH_NOTING`
     quarantined: Untold = Untold()
     found: Untold = Untold()
 
@@ -135,7 +135,7 @@ class NotifyState(StatePart):
 
 
 def _not_after(facts: object, now: datetime) -> object:
-    """Return them as if none lay in the future: a clock that was wrong must not silence us for years."""
+    """Return the facts with no instant after `now`: a clock that was wrong must not silence us for years."""
     match facts:
         case datetime():
             return min(facts, now)
@@ -147,27 +147,27 @@ def _not_after(facts: object, now: datetime) -> object:
 
 
 class Change(NamedTuple):
-    """A topic that may have changed since it was told: whether it is on now, and in words."""
+    """What is so of a topic now, perhaps other than it was told, and the words to tell it by."""
 
     is_on: bool
     words: str
 
 
 class Decisions:
-    """What was said, and what has been seen since; `state` is what must outlast a restart."""
+    """Remembers what was told and what has been seen since; `state` is the part that must outlast a restart."""
 
     def __init__(self, state: NotifyState) -> None:
         self.state = state
         self._seen: Snapshot | None = None
-        self._is_sure = False  # that a service which does not refuse was asked
-        self._purchases = 0
-        self._wrong_since: dict[str, datetime] = {}  # topic → when what people believe ceased to be so
-        self._names: dict[int, str] = {}  # of disks, by device
+        self._is_sure = False  # a purchase was refused or made since the reload
+        self._purchases = 0  # made before the reload
+        self._wrong_since: dict[str, datetime] = {}  # topic → since when people believe what is not so
+        self._names: dict[int, str] = {}  # by device: the folder that its disk is called by
         self._stalled_since: datetime | None = None
         self._idle_since: datetime | None = None
 
     def decide(self, snapshot: Snapshot, config: Config, now: datetime) -> Message | None:
-        """Return what is to be told now, if anything, and believe it told."""
+        """Return the message that is due now, if any, and count it as told."""
         if self._seen is None:
             self._begin(config, now)
         self._count_new(snapshot, now)
@@ -184,7 +184,7 @@ class Decisions:
         return _put_in_words(sentences, config.commands, is_good=is_good, is_finding=is_finding)
 
     def _begin(self, config: Config, now: datetime) -> None:
-        """Go on from what was said in an earlier life, whose clock may have been wrong."""
+        """Go on from the state of an earlier process, whose clock may have been wrong."""
         self.state = NotifyState.model_validate(_not_after(self.state.model_dump(), now))
         since, longest = self.state.stalled_since, timedelta(hours=config.alarm_after_hours)
         self._stalled_since = since and max(since, now - longest)
@@ -192,7 +192,7 @@ class Decisions:
     # --- what is so
 
     def _count_new(self, snapshot: Snapshot, now: datetime) -> None:
-        before = self._seen or Snapshot(**snapshot.model_dump(include=_CONSTANT))  # all that it counts came since
+        before = self._seen or Snapshot(**snapshot.model_dump(include=_CONSTANT))  # of the first, all counts are new
         purchases = sum(snapshot.counts.requests.get(name, {}).get("done", 0) for name in _PURCHASES)
         if before.configured != snapshot.configured:  # no purchase was tried since the reload
             self._is_sure, self._purchases = False, purchases
@@ -206,7 +206,7 @@ class Decisions:
                 self._remember(**{name: _with_files(getattr(self.state, name), number, groups, known, now)})
 
     def _note_flow(self, snapshot: Snapshot, now: datetime, *, has_delivered: bool) -> None:
-        """Note since when nothing is delivered though there is work, and since when there is none."""
+        """Note since when nothing is delivered though there is work, and since when there is no work."""
         work, since = has_work(snapshot), self._stalled_since
         self._idle_since = (self._idle_since or now) if work is False else None
         if self._idle_since is not None and now - self._idle_since >= _FIRST_LOOK:
@@ -218,7 +218,7 @@ class Decisions:
         self._remember(stalled_since=lasting)
 
     def _find_changed(self, snapshot: Snapshot, config: Config, now: datetime) -> Iterator[tuple[str, Change]]:
-        """Give what is wrong, and what was told and is so no more, by topic. What cannot be told stays as it was."""
+        """Yield by topic what is wrong, and what was told as wrong and is over. What cannot be known stays as told."""
         hours = self._stalled_for(config, now)
         found = conditions(snapshot, config, stalled_hours=hours if has_work(snapshot) else None)
         wrong = {self._name_of(each, snapshot): each for each in found}
@@ -267,7 +267,7 @@ class Decisions:
     # --- may it be told?
 
     def _due(self, changes: Mapping[str, Change], now: datetime) -> set[str]:
-        """Return the topics and bursts to be told now: if one of them must be, those that soon would go along."""
+        """Return the topics and bursts to be told now: if one is due, also those that are due soon."""
         self._wrong_since = {topic: at for topic, at in self._wrong_since.items() if topic in changes}
         shares = {topic: self._share(topic, each, now) for topic, each in changes.items()}
         shares |= {name: getattr(self.state, name).share(now) for name in _BURSTS}
@@ -276,7 +276,7 @@ class Decisions:
         return {name for name, much in shares.items() if much >= _GOES_ALONG}
 
     def _share(self, topic: str, change: Change, now: datetime) -> float:
-        """Return 1 and more when it must be told, less while it may still pass."""
+        """Return how due it is: from 1 on it must be told, below that it may still pass."""
         said = self.state.told.get(topic)
         if change.is_on == (said is not None and said.is_on):
             self._wrong_since.pop(topic, None)
@@ -311,7 +311,7 @@ class Decisions:
 def _with_files(
     untold: Untold, number: int, groups: Sequence[FileGroup], known: Sequence[FileGroup], now: datetime
 ) -> Untold:
-    """Return what is untold with so many files more; `groups` is what they belong to, of which some was `known`."""
+    """Return `untold` with `number` more files; `groups` are the snapshot's, `known` those of the snapshot before."""
     some = untold.some
     for each in groups:
         new = each.files - sum(other.files for other in known if other.is_same_as(each))

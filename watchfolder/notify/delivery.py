@@ -1,4 +1,4 @@
-"""From here a message goes to each address, in a thread that nobody waits for: a service that hangs holds up its own.
+"""Messages on their way: each address has a queue and a thread of its own, so a service that hangs holds up no other.
 
 The one door to apprise, which knows a hundred ways to reach a person. It is loaded only when a way is configured.
 """
@@ -18,7 +18,7 @@ from watchfolder.events import event
 if TYPE_CHECKING:
     from apprise import Apprise
 
-TRY_SECONDS = 60.0  # for one try, whatever drips in
+TRY_SECONDS = 60.0  # for one try, also while bytes keep dripping in
 TRY_AGAIN_SECONDS = (30.0, 120.0, 600.0, 1800.0)  # after each try that failed; then the message is dropped
 _MOST_WAITING = 20
 _STOP_SECONDS = 1.0
@@ -45,12 +45,12 @@ def faults(addresses: Sequence[SecretStr]) -> list[str]:
 
 
 def label(number: int, address: SecretStr) -> str:
-    """Name an address without what is secret of it: in many of them the host is the token."""
+    """Name an address by its place and its scheme alone: in many of them even the host is a secret token."""
     return f"notify[{number}] ({address.get_secret_value().partition('://')[0].lower()})"
 
 
 def recipient(address: SecretStr) -> Deliver:
-    """Return what sends a message to the address, and says whether the service took it; that may last."""
+    """Return a function that sends a message to the address and tells whether it was taken. It may block for long."""
     from apprise import NotifyFormat, NotifyType
 
     service = _open(address)
@@ -63,7 +63,7 @@ def recipient(address: SecretStr) -> Deliver:
                     body=message.text, title=message.subject, notify_type=kind, body_format=NotifyFormat.TEXT
                 )
             )
-        except Exception:  # noqa: BLE001 - of a hundred foreign programs; its text may quote the address
+        except Exception:  # noqa: BLE001 - of any of a hundred plugins; its text may quote the address
             return False
 
     return deliver
@@ -103,7 +103,7 @@ class Attempt:
 
 
 class MessageQueue:
-    """Keeps the order, tries again, and drops what cannot be brought; `count` hears what became of each message."""
+    """Sends in order, tries again, drops what no try delivers; `count` is told "sent" or "dropped" for each message."""
 
     def __init__(self, label: str, deliver: Deliver, count: Callable[[str], None]) -> None:
         self.label = label
@@ -116,7 +116,7 @@ class MessageQueue:
         self._thread: threading.Thread | None = None
 
     def send(self, message: Message) -> None:
-        """Take a message to be brought; never waits. When too many wait, the oldest one goes."""
+        """Queue a message; never blocks. When too many wait, the oldest one is dropped."""
         with self._change:
             if len(self._waiting) >= _MOST_WAITING:
                 self._drop(self._waiting.popleft(), "too many wait")
@@ -127,7 +127,7 @@ class MessageQueue:
             self._change.notify()
 
     def stop(self) -> None:
-        """End at once; what was not brought is dropped."""
+        """End at once; what was not sent is dropped."""
         self._is_stopped.set()
         if self._attempt is not None:
             self._attempt.over.set()
@@ -136,7 +136,7 @@ class MessageQueue:
                 self._drop(self._waiting.popleft(), "stopping")
             self._change.notify()
         if self._thread is not None:
-            self._thread.join(_STOP_SECONDS)  # it waits for nothing any more, and says what it could not bring
+            self._thread.join(_STOP_SECONDS)  # long enough to log what it drops
 
     def _run(self) -> None:
         while True:
@@ -161,11 +161,11 @@ class MessageQueue:
     def _try(self, message: Message) -> bool:
         last = self._attempt
         if last is not None and not last.over.is_set():
-            return False
+            return False  # it hangs: no second thread beside it
         if last is not None and last.message is message and last.has_arrived:
-            return True  # after we had waited for long enough
+            return True  # the last try took it after we had stopped waiting
         self._attempt = attempt = Attempt(self._deliver, message)
-        if self._is_stopped.is_set():  # after the one who stopped us looked for an attempt
+        if self._is_stopped.is_set():  # `stop` came too early to see this attempt
             return False
         attempt.over.wait(TRY_SECONDS)
         return attempt.has_arrived
