@@ -296,7 +296,7 @@ class Decisions:
 
     def _remember_told(self, news: dict[str, Change], now: datetime, bursts: Collection[str]) -> None:
         fresh = {topic: Told(is_on=each.is_on, at=now) for topic, each in news.items()}
-        old = {topic: told for topic, told in self.state.told.items() if told.is_on or now < told.at + _HOLD_DOWN}
+        old = {topic: said for topic, said in self.state.told.items() if said.is_on or now < said.at + _HOLD_DOWN}
         sent = (*(at for at in self.state.sent if at > now - _HOUR), now)
         self._remember(told=old | fresh, sent=sent)
         for name in bursts:
@@ -321,9 +321,7 @@ def _with_files(
     return untold.model_copy(update=facts)
 
 
-def _put_in_words(
-    sentences: Sequence[str], commands: CommandLine, *, is_good: bool, is_finding: bool = False
-) -> Message:
+def _put_in_words(sentences: Sequence[str], commands: CommandLine, *, is_good: bool, is_finding: bool) -> Message:
     lines = [ended(redacted(sentence)) for sentence in sentences[:_MOST_LINES]]
     if len(sentences) > _MOST_LINES:
         lines.append(f"And {len(sentences) - _MOST_LINES} more: {commands.to(Advised.STATUS)} has them all.")

@@ -186,12 +186,12 @@ def _left_of(order: Order) -> Iterator[str]:
 
 def beside_counts(single: int | None, to_come_beside: int, raw: int | None) -> list[str]:
     """Say of an inbox's files what its main counts do not show; None is a count that is not known."""
-    told = (
+    texts = (
         (single, "{} waiting for what belongs to {}"),
         (to_come_beside, "{} delivered, with something still to come beside {}"),
         (raw, "camera RAW: {} left beside the pictures (raw: leave)"),
     )
-    return [words.format(files(number), "it" if number == 1 else "them") for number, words in told if number]
+    return [words.format(files(number), "it" if number == 1 else "them") for number, words in texts if number]
 
 
 def say_quarantined(count: int, some: Sequence[FileGroup], config: Config) -> str:
