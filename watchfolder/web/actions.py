@@ -1,4 +1,4 @@
-"""What the buttons of the page do, one at a time, and for a minute what became of it."""
+"""What the buttons of the page do, one at a time, and what the page says of it for a minute."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ class Actions:
         return [text for at, text in list(self._said) if time.monotonic() - at < _NOTICE_SECONDS]
 
     def retry(self, id_: str) -> bool:
-        """Move what has this id from quarantine back into its inbox; False while something else is on its way."""
+        """Move what has this id from quarantine back into its inbox; False while another move takes long."""
         if not self._turn.acquire(timeout=_BUSY_SECONDS):
             return False
         try:

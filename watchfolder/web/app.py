@@ -1,4 +1,4 @@
-"""The addresses of the page: what is shown at each, and what its buttons and pushes call."""
+"""The routes of the page: what each shows, and what its buttons and the service's pushes call."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -27,8 +27,8 @@ _REFUSED: Mapping[PushResult | None, HTTPStatus] = {
     PushResult.WRONG_SIGNATURE: HTTPStatus.UNAUTHORIZED,
     PushResult.NOT_REGISTERED: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-"""What is not a success the service sends again. So what it has signed is taken, whatever it says: another try would
-say the same. A wrong signature may be right at the next one: a new secret is known here only after a reload."""
+"""The service sends again what is not answered with success. So whatever it has signed is taken: another try would say
+the same. A wrong signature may be right at the next try, for a new secret is known here only after a reload."""
 
 
 def make_app(cache: PageCache, http: HttpSection, pushes: Pushes) -> Flask:

@@ -1,4 +1,4 @@
-"""What the page knows: the daemon's last word, and a look into journal, history and quarantine when somebody asks."""
+"""What the page knows: the daemon's last snapshot, and on request a look into journal, history and quarantine."""
 
 import logging
 import threading
@@ -41,7 +41,7 @@ class PageState:
 
 
 class PageCache:
-    """One thread looks, for all who ask; a share that never answers holds up that thread alone."""
+    """One thread looks, for all who ask: a share that never answers holds up that thread alone."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -65,14 +65,14 @@ class PageCache:
             self._change.notify_all()
 
     def see(self, snapshot: Snapshot, now: float) -> None:
-        """Take the daemon's word, at `now` (monotonic seconds)."""
+        """Take the daemon's snapshot, at `now` (monotonic seconds)."""
         self._snapshot, self._seen_at = snapshot, now
         if now - self._sampled_at >= _SAMPLE_SECONDS and snapshot.inboxes:
             self._sampled_at = now
             self._waiting.append(Waiting(snapshot.at, snapshot.waiting))
 
     def look(self) -> PageState | None:
-        """Return what is so, hardly a second old unless the disks are slow; nothing before the first look."""
+        """Return what is so, hardly a second old unless the disks are slow; None before the first look."""
         with self._change:
             before = self._looked_at
             if time.monotonic() - before >= self._rest_seconds:
@@ -82,7 +82,7 @@ class PageCache:
             return self._look
 
     def refresh(self) -> None:
-        """Something was just changed: let the next look be a fresh one."""
+        """Let the next look be a fresh one, for something was just changed."""
         with self._change:
             self._rest_seconds = 0.0
 

@@ -1,4 +1,4 @@
-"""The last deliveries, and when the others of a day were: read from journal and history."""
+"""The last deliveries to be shown, and when each file of the last day was delivered: read from journal and history."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ _MOST_NUMBERS = 5  # an original whose name was taken is called NAME (2), NAME (
 
 @dataclass(frozen=True)
 class ThumbnailSource:
-    """Where a picture may lie. Only what has this digest is shown: it is what we delivered, or were given."""
+    """Where a picture may lie. Only a file with this digest is shown: what we delivered, or the original of it."""
 
     id: str
     places: tuple[Place, ...]
@@ -39,7 +39,7 @@ class ShownDelivery:
 
 
 def read_deliveries(config: Config, now: datetime, ids: Ids) -> tuple[list[ShownDelivery], list[datetime]]:
-    """Return the last deliveries, the latest first, and when each file of the last day came. Raises FolderFault."""
+    """Return the last deliveries, the latest first, and when each file of the last day went out. Raises FolderFault."""
     deliveries: list[ShownDelivery] = []
     delivered_at = []
     for each in history.deliveries(read_orders(config.state_dir), config.state_dir):

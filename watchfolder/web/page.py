@@ -1,4 +1,4 @@
-"""The status page: it is told by the daemon what is so, and shows it in a browser while the daemon works on."""
+"""When and where a page is served: at `http.listen`, tried again while that address cannot be had."""
 # ruff: noqa: PLC0415 - flask takes its time and its memory, which a run without a page should not pay
 
 import codecs
@@ -28,7 +28,7 @@ class _RetriedServer:
     def __init__(self) -> None:
         self._server: Server | None = None
         self._try_at = float("-inf")
-        self._reason: str | None = ""
+        self._reason: str | None = ""  # of the failure that was logged last
 
     def serve(self, http: HttpSection, make_app: "Callable[[], Flask]", pushes: Pushes | None, *, shows: str) -> None:
         listen = http.listen
@@ -79,7 +79,7 @@ class Page:
         self._show()
 
     def see(self, snapshot: Snapshot) -> None:
-        """Take the daemon's word; every call proves that it is alive."""
+        """Take the daemon's snapshot; every call proves that its main loop turns."""
         if self._cache is not None:
             self._cache.see(snapshot, time.monotonic())
         self._show()
@@ -118,7 +118,7 @@ class WaitingPage:
         self._served.close()
 
     def show(self, faults: Sequence[str], http: HttpSection) -> None:
-        """Show these faults from now on, there."""
+        """Show these faults from now on, at the address that `http` names."""
         self._faults = faults
         if http != self._http:
             self._served.close()
@@ -140,7 +140,7 @@ def _load() -> None:
 
 
 def _serve(app: "Flask", http: HttpSection, pushes: Pushes | None) -> "Server":
-    """Serve the app; it takes the service's pushes if there are `pushes`."""
+    """Serve the app. With `pushes` it takes those of the service, which need no password."""
     from watchfolder.web.security import WrongPasswords
     from watchfolder.web.server import Server, Traffic
 
@@ -151,7 +151,7 @@ def _serve(app: "Flask", http: HttpSection, pushes: Pushes | None) -> "Server":
             pushes.count(PushResult.OVERSIZED)
 
     def hold_back(asked: "Asked") -> float:
-        if pushes is not None and (asked.method, asked.path) == ("POST", WEBHOOK_PATH):  # its signature is its right
+        if pushes is not None and (asked.method, asked.path) == ("POST", WEBHOOK_PATH):  # a signature lets it in
             return 0.0
         return wrong.seconds_for(asked.address, asked.authorization, time.monotonic(), asked.forwarded_for)
 

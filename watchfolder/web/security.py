@@ -28,18 +28,18 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 HEALTH: Final = "health"
-"""The endpoint that tells everybody the topic, and the reason only to those who are known (`g.is_known`)."""
+"""The endpoint that tells everybody what kind of thing is wrong, and those who may see the page (`g.is_known`) more."""
 
 PUSH: Final = "push"
 """The endpoint that is for the service."""
 
 _PROXY_HEADERS = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
-_FIRST_WAIT_SECONDS = 0.5  # of a wrong password, doubling
+_FIRST_WAIT_SECONDS = 0.5  # for the first wrong password, then doubling
 _LONGEST_WAIT_SECONDS = 16.0
 _LONGEST_QUEUE_SECONDS = 60.0
 _FORGIVEN_SECONDS = 900.0  # without another one
 _MOST_ADDRESSES = 1000
-_LONGEST_WORD = 200  # of a proxy, in the log
+_LONGEST_WORD = 200  # characters of what a proxy says, in the log
 _POLICY = (
     "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -47,11 +47,11 @@ _POLICY = (
 
 
 def protect(app: Flask, http: "HttpSection") -> None:
-    """Let only those in who may; with no password that is this machine, by a name of its own and through no proxy.
+    """Let in who may see the page: by its password, or without one from this machine alone and through no proxy.
 
     The health check is open to everybody: a monitor has no password.
-    A proxy before the page is named in `http.public_url`, which is the only thing that is believed of it.
-    What the service pushes comes from outside, through a proxy, and is let in by its signature.
+    What a proxy says of itself is not believed: the address at which it serves the page is `http.public_url`.
+    The service's pushes come from outside, through a proxy, and are let in by their signature.
     """
     password = http.password.get_secret_value()
 
@@ -70,7 +70,7 @@ def protect(app: Flask, http: "HttpSection") -> None:
                 return refused
         elif _is_by_proxy():
             abort(403, "A proxy passed this on, and the page has no password: see http.public_url and password_file.")
-        elif not _is_loopback_name(request.host):  # a foreign name that was made to point here
+        elif not _is_loopback_name(request.host):  # DNS rebinding: a foreign name that points here
             abort(403, "This page is for this machine alone: call it by 127.0.0.1 or localhost.")
         if request.method not in {"GET", "HEAD"} and not _is_same_origin(http.public_url):
             abort(403, "This button belongs to a page from elsewhere. Behind a proxy: name it in http.public_url.")
@@ -86,7 +86,7 @@ def protect(app: Flask, http: "HttpSection") -> None:
 
 
 class WrongPasswords:
-    """Slows those who guess, by address: one guess is answered after the other, each later than the one before.
+    """Slows those who guess: guesses from one address are answered one after the other, each after a longer wait.
 
     The right password is never held back: behind a proxy its owner has the same address as the guesser.
     """
@@ -125,7 +125,7 @@ class _Tries(NamedTuple):
 
 
 class Ids:
-    """What an address of the page holds in place of a name, and the token of its forms: new with every start of it."""
+    """Ids in place of names in the page's URLs and forms, and the token of its forms: new with every start of it."""
 
     def __init__(self) -> None:
         self._secret = secrets.token_bytes(32)

@@ -1,4 +1,4 @@
-"""The one door to waitress: a few threads of its own, small requests only, and an end when it is told.
+"""The one door to waitress: a few threads of our own, small requests only, and a stop that cuts every connection.
 
 Slow clients take nothing from the others: when too many are connected, the connection that has kept us waiting longest
 is closed, first of the address that has most of them. A limit for each address would lock out all who come through one
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 _THREADS = 6
-_FEW_THREADS = 2  # for what is quick, and for what is slow
+_FEW_THREADS = 2  # for the quick paths, and as many for the slow ones
 _STOP_SECONDS = 2.0  # what the end waits for answers under way; a thread that hangs on a share is left behind
 _CONNECTIONS: Final = 100
-_BUSY_CONNECTIONS = 20  # further ones, while all those are being answered
+_BUSY_CONNECTIONS = 20  # more, while every one of those is being answered
 _WAITING_SECONDS = 20.0  # for the rest of a request, or for the next one
 _LOOP_SECONDS = 1.0
 
@@ -49,14 +49,14 @@ class Asked(NamedTuple):
 class Traffic:
     """Which paths are answered by threads of their own, what is held back for how long, and who hears of refusals."""
 
-    quick: Collection[str]  # wait for no others
-    slow: str  # the beginning of those that others do not wait for
+    quick: Collection[str]  # paths that wait for no others
+    slow: str  # prefix of the paths that no others wait for
     hold_back: Callable[[Asked], float]  # seconds
     on_oversized: Callable[[str], None]  # told the path of what is too large to be taken
 
 
 class _Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # as above
-    """Threads of their own for the quick paths and for the slow ones; and the requests that are held back."""
+    """Gives quick and slow paths threads of their own, and keeps the requests that are held back."""
 
     def __init__(self, traffic: Traffic) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class _Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # as above
             return
         task.is_held = True
         with self._guard:
-            if len(self._held) > _CONNECTIONS + _BUSY_CONNECTIONS:  # of most the client has gone, or had to go
+            if len(self._held) > _CONNECTIONS + _BUSY_CONNECTIONS:  # most of them have lost their client by now
                 self._held = [each for each in self._held if each[2].connected]
                 heapq.heapify(self._held)
             heapq.heappush(self._held, (time.monotonic() + seconds, next(self._numbers), task))

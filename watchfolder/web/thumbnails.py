@@ -1,4 +1,4 @@
-"""Small pictures of the last deliveries, made when a browser asks, one at a time, in a process of their own.
+"""Small pictures of the last deliveries, made when a browser asks, one at a time, each in a process of its own.
 
 That process reads hostile files with libraries in C. So it gets the bytes of one picture and nothing else: no key, no
 environment, little memory, little time.
@@ -23,8 +23,8 @@ _MAKER = Path(__file__).with_name("miniature.py")
 _LARGEST_FILE = 64 << 20  # bytes
 _LARGEST_RESULT = 256 << 10
 _MOST_KEPT = 64
-_SECONDS = 10.0
-_TURN_SECONDS = 20.0
+_SECONDS = 10.0  # for one picture
+_TURN_SECONDS = 20.0  # to wait while others are made
 
 
 class Thumbnails:
@@ -33,7 +33,7 @@ class Thumbnails:
     def __init__(self) -> None:
         self._sources: dict[str, ThumbnailSource] = {}
         self._kept: dict[str, bytes] = {}  # by digest; empty where none can be made
-        self._turn = threading.Lock()  # who has it may write what is kept
+        self._turn = threading.Lock()  # one picture is made at a time, and what is kept changes only then
 
     def remember(self, deliveries: Iterable[ShownDelivery]) -> None:
         sources = (source for each in deliveries for source in (each.before, each.after) if source)
@@ -60,7 +60,7 @@ class Thumbnails:
             content = disk.answer_of(partial(_read, source), source.places[0].root)
         if content:
             made = _thumbnail(content)
-        if made is not None:  # else nothing is remembered: a share may be back soon, and a busy machine is idle again
+        if made is not None:  # else it is made anew when asked for: the share may be back then, the machine less busy
             self._kept[source.sha256] = made
             if len(self._kept) > _MOST_KEPT:
                 del self._kept[next(iter(self._kept))]
@@ -84,7 +84,7 @@ def _read(source: ThumbnailSource) -> bytes:
 
 
 def _thumbnail(content: bytes) -> bytes | None:
-    """Return a JPEG, nothing where none can be made, and None where the machine had no time for it."""
+    """Return a JPEG, b"" where none can be made, and None where the machine had no time for it."""
     command = [sys.executable, "-I", str(_MAKER), str(EDGE_PIXELS)]
     try:
         made = subprocess.run(  # noqa: S603 - our own program, with a number
@@ -97,6 +97,6 @@ def _thumbnail(content: bytes) -> bytes | None:
             timeout=_SECONDS,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired):  # what the picture itself costs has a limit of its own
+    except (OSError, subprocess.TimeoutExpired):  # a busy machine: what a picture costs has its own CPU limit
         return None
     return made.stdout if made.returncode == 0 and len(made.stdout) <= _LARGEST_RESULT else b""

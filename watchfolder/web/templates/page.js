@@ -1,5 +1,5 @@
 "use strict";
-// Fetches the page again and changes only what has changed: no flicker, no lost place, no picture loaded twice.
+// Fetches the page again and changes only what has changed: no flicker, no jump, no picture loaded twice.
 (() => {
   const SECONDS = 2;
   const silent = document.getElementById("silent");
