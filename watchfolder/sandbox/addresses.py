@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 _PLAIN = re.compile(r"[\x21-\x5b\x5d-\x7e]{1,2048}")  # without a backslash
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"({_LABEL}\.)*(?![0-9]+$){_LABEL}")
-_NOT_PUBLIC = frozenset(  # last parts of names that no public network knows
+_NOT_PUBLIC = frozenset(  # top-level names of no public network
     {"arpa", "corp", "home", "internal", "intranet", "invalid", "lan", "local", "localdomain", "localhost"}
     | {"onion", "private", "test"}
 )
@@ -18,7 +18,7 @@ _Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def flaw_of_address(address: str) -> str:
-    """Return what is wrong with it, without quoting it, or an empty text."""
+    """Return what is wrong with the address, without quoting it, or an empty text."""
     if not _PLAIN.fullmatch(address):
         return "is no plain text of an address"
     try:
@@ -49,7 +49,7 @@ def _read(host: str) -> _Ip | None:
 
 
 def _is_public(ip: _Ip) -> bool:
-    """Is the address public, and each of IPv4 that it stands for?"""
+    """Is the address public, and so is each IPv4 address that it embeds?"""
     meant: list[_Ip | None] = [ip]
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
         meant = [ip.ipv4_mapped]

@@ -17,7 +17,7 @@ from watchfolder.sandbox.product import Json, Product
 from watchfolder.sandbox.storage import Storage, sample_for
 
 _BY_SUFFIX = {"_ai": 0.98, "_human": 0.02}
-_UNNAMED = 0.02
+_UNNAMED = 0.02  # of a name without such a suffix
 _VERDICTS = ((0.25, "likely_real"), (0.5, "uncertain_real"), (0.75, "uncertain_ai"))
 _COPY_EDGE, _THUMBNAIL_EDGE = 1600, 320
 
@@ -80,7 +80,7 @@ class AiDetection(Product[DetectionOrder]):
         return next((value for suffix, value in _BY_SUFFIX.items() if stem.endswith(suffix)), _UNNAMED)
 
     def _make(self, order: SandboxOrder, name: str) -> Response:
-        """Return a small WebP; while those are not ready, what is no thumbnail is a PNG in full size."""
+        """Return a small WebP, or a PNG in full size while small copies are not ready; a thumbnail is always small."""
         image = _LAYERS[name](_picture(order))
         kind = "webp" if name == "thumbnail" or self._state.options.has_small_copies else "png"
         if kind == "webp":
@@ -110,7 +110,7 @@ _LAYERS: Mapping[str, Callable[[Image.Image], Image.Image]] = {
 
 
 def _picture(order: SandboxOrder) -> Image.Image:
-    """Return what was uploaded; a sample for a test key, which keeps nothing, and where the decoder knows no help."""
+    """Return what was uploaded, or a sample where nothing was kept (test keys) or it cannot be decoded."""
     (file,) = order.files
     sample = io.BytesIO(sample_for(file.name))
     try:

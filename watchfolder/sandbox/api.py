@@ -32,7 +32,7 @@ def instant(moment: datetime | None) -> str | None:
 
 
 def as_sent(number: float) -> float:
-    """Return it as the service writes it: without a fraction; times of less than a second, of tests, keep theirs."""
+    """Return a number as the service writes it: without a fraction. Tests use times below a second, which keep it."""
     return int(number) if number >= 1 else number
 
 
@@ -94,7 +94,7 @@ class Api:
         return caller
 
     def order(self, order_id: str, version: str = "v2", unknown: str = "ORDER_NOT_FOUND") -> SandboxOrder:
-        """Only v2 tells an order of another account, or of the other kind of key, from one that never was."""
+        """Return the caller's order. Only v2 tells one of another account or kind of key from one that never was."""
         if version == "v3" and not _ORDER_ID.fullmatch(order_id):
             self.refuse("orderId is not of 1 to 20 digits")
         with self.state.lock:

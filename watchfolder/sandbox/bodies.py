@@ -1,4 +1,4 @@
-"""What the contract demands of the body of each call, and is stricter about than the service itself."""
+"""What the body of each call must be by the contract; stricter than the service itself."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -25,7 +25,7 @@ MEDIA_TYPES = {
 PICTURES = frozenset(MEDIA_TYPES) - {"pdf"}
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _CAPTURES = frozenset({"pdf", "png", "jpg", "jpeg"})  # what may be checked against a PDF
-_CODES: Mapping[int | str, str] = {  # of a breach in this field
+_CODES: Mapping[int | str, str] = {  # by the field that is wrong; VALIDATION_FAILED for all others
     "idempotencyKey": "VALIDATION_IDEMPOTENCY_KEY_INVALID",
     "originalFileUrl": "INVALID_PARAMETER",
 }
@@ -37,7 +37,7 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNOREC
 
 
 def extension_of(name: str) -> str:
-    """Return what stands behind the last dot, in small letters; nothing where the only dot is the first letter."""
+    """Return what follows the last dot, in lower case; nothing where the only dot is the first character."""
     return name.rpartition(".")[2].lower() if "." in name[1:] else ""
 
 
@@ -72,8 +72,8 @@ def _text(text: str) -> str:
 
 
 def _url(url: str) -> str:
-    """Https, or this machine: this stand-in reaches out to nobody else."""
-    parts = urlsplit(url)  # its ValueError is one of ours
+    """Return an https address, or one of http on this machine: the stand-in sends pushes to this machine alone."""
+    parts = urlsplit(url)  # whose ValueError refuses the body as ours does
     if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)):
         raise ValueError("no https address")
     return url

@@ -33,7 +33,7 @@ class PushRecord:
     event_type: str
     order_id: str
     time: datetime
-    status: int  # that was answered; 0: nothing was
+    status: int  # of the answer; 0: there was none
 
 
 @dataclass
@@ -172,7 +172,7 @@ class Courier:
 
 
 def _waits(fault: PlannedFault | None) -> list[float]:
-    """Return when an event is sent, in seconds from now, once for each time."""
+    """Return in how many seconds an event is sent, one number for each time that it is."""
     if fault is None:
         return [0.0]
     return {"never": [], "late": [fault.seconds], "duplicate": [0.0, 0.0]}.get(fault.does, [0.0])

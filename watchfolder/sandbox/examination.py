@@ -15,7 +15,7 @@ from watchfolder.sandbox.orders import OrderType
 _PDF = "application/pdf"
 _PDF_END_BYTES = 1024  # readers look so far back for the end mark
 _SIXTEEN_BITS = 16
-_PNG_DEPTH, _BMP_BITS, _BMP_COMPRESSION = 24, slice(28, 30), slice(30, 34)  # where a file says it
+_PNG_DEPTH, _BMP_BITS, _BMP_COMPRESSION = 24, slice(28, 30), slice(30, 34)  # offsets of these fields
 _TIFF_DEPTH = 258
 _MODES: Mapping[str, tuple[str, ...]] = {
     "JPEG": ("L", "RGB"),
@@ -37,12 +37,12 @@ _BEGINNINGS = (
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # not FF 00, a data byte, nor a restart between data
 _TEM, _EOI, _SOS = 0x01, 0xD9, 0xDA
 _PHONES_TRAILER = b"SEFT"  # some phones close a panorama with it, and leave the end marker out
-_CODING, _STRIPS, _TILES = 259, (273, 279), (324, 325)  # offsets and lengths
+_CODING, _STRIPS, _TILES = 259, (273, 279), (324, 325)  # tags of TIFF: compression; offsets and lengths of the pixels
 _WEBP_IN_TIFF = (50001,)  # a coding that few builds of libtiff have
 _RIFF_HEADER = 8  # bytes, which its length leaves out
-_NUMBERS: Mapping[int, str] = {3: "H", 4: "I"}
-_FIRST_HEADER = 12  # bytes, of the first OS/2
-_UNCOMPRESSED = (0, 3, 6)
+_NUMBERS: Mapping[int, str] = {3: "H", 4: "I"}  # types of TIFF, as struct calls them
+_FIRST_HEADER = 12  # bytes, of OS/2 1.x: the oldest
+_UNCOMPRESSED = (0, 3, 6)  # BMP: plain, and with masks for the colours
 
 
 class Flaw(NamedTuple):
@@ -157,10 +157,10 @@ def _is_all_there(kind: str, data: _Data) -> bool:
 
 
 def _is_all_known(kind: str, data: _Data) -> bool:
-    """Does decoding tell nothing more of what `_is_all_there`? Then a decoder that refuses it lacks something.
+    """Has `_is_all_there` checked all that a decoder would? Then one that refuses the file only lacks its format.
 
-    So it is with the chunks of a PNG, each of which has its checksum, with the pixels of a BMP that are not coded, and
-    with strips of WebP, each of which says its length.
+    That is so of a PNG, whose chunks have checksums, of a BMP whose pixels are not compressed, and of a TIFF with
+    strips of WebP, each of which says its length.
     """
     if kind == "BMP":
         return _bmp_mode(data) in _UNCOMPRESSED
@@ -232,5 +232,5 @@ def _read_tiff(data: _Data) -> dict[int, tuple[int, ...]]:
     return values
 
 
-# Every kind of WebP can be decoded.
+# WebP needs no check of ours: Pillow decodes every kind of it.
 _CHECKS: Mapping[str, Callable[[_Data], bool]] = {"JPEG": _jpeg, "PNG": _png, "TIFF": _tiff, "BMP": _bmp}

@@ -25,10 +25,10 @@ _BLANK = b" " * (64 * 1024)
 _JSON = "application/json"
 _PAGE = "<html><head><title>Sandbox gateway</title></head><body><h1>Please sign in</h1></body></html>"
 _LOOK_SECONDS = 0.05  # how soon a fault that waits notices that its client has gone, or that the sandbox cut it off
-ADMIN = "/_sandbox/"  # where another process asks for faults, the record and a new beginning
+ADMIN = "/_sandbox/"  # where another process adds faults, reads the record and resets
 TRAP = f"{ADMIN}trap"  # nobody should follow a redirect to it
 
-PUSH = "push"  # the one thing that the service does by itself: it tells of the end of an order
+PUSH = "push"  # the one operation that the service begins: it tells of the end of an order
 PUSH_ACTIONS = ("duplicate", "late", "never", "wrong_signature")
 OPERATIONS = frozenset(
     {"any", "create", "upload", "refresh", "confirm", "status", "link", "fetch", "list", "report", "stats", "webhook"}
@@ -47,7 +47,7 @@ class FaultyCall:
         return Response.from_app(self._app, self.environ)
 
     def work_with(self, fact: str, value: object) -> Response:
-        """Have it served by a view that heeds `fact`."""
+        """Serve it with `fact` in its environ, which its view obeys."""
         self.environ[fact] = value
         return self.work()
 
@@ -110,7 +110,7 @@ class PlannedFault:
                 raise ValueError(f"no such {what}: {word!r}; there are {', '.join(sorted(known))}")
 
     def is_due(self, operation: str, path: str) -> bool:
-        """Count a request; is it to fail by this fault?"""
+        """Is this request to meet the fault? It is counted, so call this once for each."""
         is_meant = self.operation == operation or (self.operation == "any" and operation != PUSH)
         if not is_meant or self.path not in path:
             return False

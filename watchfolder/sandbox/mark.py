@@ -1,4 +1,4 @@
-"""The visible mark on everything the sandbox gives back."""
+"""The visible mark on each picture that the sandbox gives back, and the hidden tokens of its watermarks."""
 
 import filecmp
 import functools
@@ -26,7 +26,7 @@ _TRAILER_BYTES = 4096
 
 
 def write_with_mark(source: Path, target: Path) -> None:
-    """Write the picture at `source` to `target` with the mark: same format, other bytes in any case.
+    """Write the picture at `source` to `target` with the mark: in the same format, and never with the same bytes.
 
     Its size is kept as well, unless this machine cannot decode it: then the mark is on a blank picture.
     """
@@ -37,7 +37,7 @@ def write_with_mark(source: Path, target: Path) -> None:
     except Exception:  # noqa: BLE001 - Pillow's decoders raise whatever strange bytes lead them to
         marked, facts = Image.new("RGB", _BLANK_SIZE, "gray"), {}
         _write_mark(marked, target, kind, facts)
-    tokens = [token.encode("ascii") for token in marks_in(source)]  # protecting leaves a watermark in
+    tokens = [token.encode("ascii") for token in marks_in(source)]  # a watermark outlives protection
     _append(target, tokens)
     if filecmp.cmp(source, target, shallow=False):  # it bore this very mark already
         _write_mark(ImageOps.invert(marked.convert("RGB")).convert(marked.mode), target, kind, facts)
@@ -76,7 +76,7 @@ def _opened(source: Path, kind: str) -> tuple[Image.Image, dict[str, object]]:
             facts["compression"] = "raw" if image.info.get("compression") == "raw" else "tiff_lzw"
         if marked.mode != image.mode:
             facts.pop("icc_profile", None)
-    marked.info = {}  # or the encoders would read it
+    marked.info = {}  # else the encoders would use what is in it
     return marked, facts
 
 

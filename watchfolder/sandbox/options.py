@@ -23,7 +23,7 @@ class Options:
     """All have the values of a quick, generous service with the free plan's retention."""
 
     processing_seconds: float = 1.0  # from confirm to complete or failed
-    processing_spread_seconds: float = 0.0  # by chance it takes up to so much longer
+    processing_spread_seconds: float = 0.0  # at random, up to so much more
     test_processing_seconds: float = 5.0  # the same for orders of a test key
     test_samples: bool = False  # a test key's order has a sample for each file; else nothing but a ZIP
     link_seconds: float = 3600.0  # validity of presigned links
@@ -38,7 +38,7 @@ class Options:
     push_answer_seconds: float = 5.0  # how long a push waits to be answered
     # v2: as the quickstart has it, v3 reads answer 404 without JSON; v3: the v2 GETs that have a successor answer 410
     dialect: Dialect = "both"
-    credits_left: int | None = None  # files that may still be confirmed with live keys; None = any number
+    credits_left: int | None = None  # credits that live keys may still spend; None = any number
     # What lies at the addresses that a service is told to fetch; at all others, and where None is said, nothing.
     origins: dict[str, bytes | None] = field(default_factory=dict, repr=False)
     # A folder that lies at https://pictures.example.com/: what a service is told to fetch there is read from it.

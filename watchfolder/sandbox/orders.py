@@ -50,7 +50,7 @@ class OrderType(StrEnum):
 
     @property
     def is_watermark(self) -> bool:
-        """Then it is read by v3 alone, starts with its last upload, and gives credits back."""
+        """Is it read by v3 alone, started by its last upload, and paid back when it fails?"""
         return self in (OrderType.WATERMARK_EMBED, OrderType.WATERMARK_EXTRACT)
 
 
@@ -60,14 +60,14 @@ class InputFile:
 
     number: int
     name: str
-    texts: Sequence[str] = ()  # a picture comes back for each, which is empty where it is no watermark's
-    address: str = ""  # that the service fetches it from
+    texts: Sequence[str] = ()  # an output for each; of Anti-AI one, which is empty
+    address: str = ""  # from which the service fetches it
     role: str = ""  # in a pair: original, query
     file_id: int = field(default_factory=_next_id)
     is_uploaded: bool = False
     was_uploaded: bool = False  # an upload was answered with success, whatever became of the bytes
-    failure: str = ""  # the code that these bytes fail their order with; empty: they do not
-    is_unsupported: bool = False  # these bytes end an extract with this verdict
+    failure: str = ""  # the code with which these bytes fail their order; empty: they do not
+    is_unsupported: bool = False  # these bytes end an extract with the verdict "unsupported"
     path: Path | None = None
     sha256: str = ""
 
@@ -107,7 +107,7 @@ class SandboxOrder:
     upload_seconds: float | None = None  # within which all files must be there
     started_at: datetime | None = None
     detection: Detection = field(default_factory=Detection)  # of an extract
-    failure: str | None = None  # the code that it fails with, whatever its files are; empty: none is told
+    failure: str | None = None  # the code with which it fails, whatever its files are; empty: no code is told
     token: str = field(default_factory=_token)  # of a test order's ZIP
 
     @property

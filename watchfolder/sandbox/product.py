@@ -28,9 +28,9 @@ class Product(Generic[_Body]):
     order_type: ClassVar[OrderType]
     path: ClassVar[str]  # of the create call
     body: type[_Body]
-    conflict: ClassVar[str] = "IDEMPOTENCY_KEY_CONFLICT"  # said of a key with another body
-    lack: ClassVar[tuple[int, str]] = (400, "USAGE_NOT_ENOUGH")  # said at a create, of credits
-    report_type: ClassVar[str] = ""  # of reports on it, if there are any
+    conflict: ClassVar[str] = "IDEMPOTENCY_KEY_CONFLICT"  # the code for a key that came with another body
+    lack: ClassVar[tuple[int, str]] = (400, "USAGE_NOT_ENOUGH")  # the answer to a create without enough credits
+    report_type: ClassVar[str] = ""  # of the reports on its orders; "" if it has none
 
     def __init__(self, api: Api, storage: Storage) -> None:
         self._api = api
@@ -90,7 +90,7 @@ class Product(Generic[_Body]):
         if status == "expired":
             raise ApiRefusal(400, "ORDER_EXPIRED")
         if order.is_started:
-            if order.type is OrderType.AI_DETECTION:  # it is told how the order stands
+            if order.type is OrderType.AI_DETECTION:  # its answer is the status
                 return
             raise ApiRefusal(400, _CONFIRMED[status])
         if not all(file.was_uploaded for file in order.files):
@@ -118,7 +118,7 @@ class Product(Generic[_Body]):
         return told | {"files": [self.slot(file, order) for file in order.files]}
 
     def slot(self, file: InputFile, order: SandboxOrder) -> Json:
-        """Return a file as the v2 calls tell it: with its upload link while the order waits for it."""
+        """Return a file as the v2 calls tell it, with an upload link while the order is pending."""
         if file.address:
             return {"fileId": str(file.file_id), "fileName": file.name, "originalFileUrl": file.address}
         link = {"uploadUrl": self._storage.upload_link(order, file)} if order.status == "pending" else {}

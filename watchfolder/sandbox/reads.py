@@ -1,4 +1,4 @@
-"""What is read of orders of every kind, and the upload links that are given again."""
+"""Reads of orders of every kind: status, list, download links, usage; and upload links that are renewed."""
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
@@ -109,7 +109,7 @@ class Reads:
         return answer({"orders": entries, "pageInfo": pages})
 
     def _counts(self) -> Response:
-        """The seven days until `date`, and what a chart of them needs."""
+        """Return the usage of the seven days up to `date`, with the scale of a chart of them."""
         account = self._api.caller().account
         try:
             last = date.fromisoformat(request.args.get("date", ""))

@@ -1,6 +1,6 @@
 """A stand-in for the BIZ MORI service on this machine: for the demo, the tests and the newcomer.
 
-It keeps to contract.md and is stricter wherever a client could sin: every request that broke the contract is in
+It keeps to the vendor's contract, and is stricter about clients: every request that broke the contract is in
 `Sandbox.sins`. Pictures come back marked, nothing is protected, nothing leaves the machine.
 """
 
@@ -45,7 +45,7 @@ class OrderRecord:
     idempotency_key: str
     strength: str  # of Anti-AI
     watermarks: tuple[str, ...]  # the texts, file by file
-    is_confirmed: bool  # or has begun by itself
+    is_confirmed: bool  # or started without a confirm
     is_test: bool
     updated_at: datetime  # when it was completed or failed, once it was
 
@@ -191,12 +191,12 @@ class Sandbox(Options):
 
     @property
     def credits(self) -> dict[str, int]:
-        """The same for each service, by its type, and for reports on watermarks (watermarkReport)."""
+        """The paid credits by the type of the service; `watermarkReport` for reports on watermarks."""
         return self._state.paid()[0]
 
     @property
     def paid_failed(self) -> int:
-        """How many of them belong to orders that failed or will."""
+        """How many of the paid credits belong to orders that failed or will fail."""
         with self._state.lock:
             paid = [order for order in self._state.orders.values() if order.is_started and not order.is_test]
             return sum(order.credits for order in paid if order.is_to_fail and not order.is_given_back)
@@ -218,7 +218,7 @@ class Sandbox(Options):
         self._courier.clear()
 
     def record(self) -> dict[str, object]:
-        """Return all of the above: the answer of GET /_sandbox/record."""
+        """Return what GET /_sandbox/record answers."""
         return {
             "sins": self.sins,
             "requests": self.requests,

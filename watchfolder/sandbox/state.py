@@ -102,8 +102,8 @@ class SandboxState:
             self._to_give_back: list[SandboxOrder] = []
             self.marks: dict[str, Embedded] = {}
             self.reports: dict[tuple[str, str], Report] = {}  # by order id and language
-            self._recent: dict[str, deque[float]] = {}
-            self._looked: dict[str, float] = {}
+            self._recent: dict[str, deque[float]] = {}  # by account: when it asked in the last minute
+            self._looked: dict[str, float] = {}  # by order or report: when its status was seen last
 
     def note(self, text: str) -> None:
         """Write down a breach of the contract."""
@@ -111,7 +111,7 @@ class SandboxState:
             self.sins.append(text)
 
     def let_in(self, account: str) -> None:
-        """Count a request against the plan's limit in any minute; refuse what is over it."""
+        """Count a request of this account, or refuse it when the plan's limit of the last minute is reached."""
         with self.lock:
             recent, moment = self._recent.setdefault(account, deque()), time.monotonic()
             while recent and recent[0] <= moment - self.options.minute_seconds:
@@ -121,7 +121,7 @@ class SandboxState:
             recent.append(moment)
 
     def note_look(self, what: str) -> None:
-        """Note a status, of an order or of a report on it, that reached its client."""
+        """Note that a client has seen the status of an order, or of a report on it; a breach if it was too soon."""
         with self.lock:
             moment = time.monotonic()
             since = moment - self._looked.get(what, float("-inf"))
@@ -155,7 +155,7 @@ class SandboxState:
         return order
 
     def start(self, order: SandboxOrder, failure: str | None = None) -> None:
-        """Begin the work, and take the credits: from here on the order counts as paid, with a `failure` as well."""
+        """Begin the work and take the credits: from here on the order counts as paid, also if it is to fail."""
         order.started_at = now()
         order.failure = failure
         self.on_start(order)
@@ -174,7 +174,7 @@ class SandboxState:
     def _count_paid(self, order: SandboxOrder, price: int) -> None:
         self.charge(order.caller, order.type, price)
         for file in order.files:
-            if file.role != "original":  # of a pair, which is not paid for
+            if file.role != "original":  # the original of a pair is not paid for
                 self._paid_files[file.sha256] += 1 if price > 0 else -1
 
     def _give_back(self) -> None:

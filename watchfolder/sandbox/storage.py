@@ -53,7 +53,7 @@ class PresignedLinks:
         self._state = state
         self._secret = secrets.token_bytes(32)
         self.base_url = ""
-        self.given: list[str] = []  # all that were given out
+        self.given: list[str] = []  # every link so far
         self.valid_since: datetime = now()
 
     def give(self, path: str) -> str:
@@ -63,7 +63,7 @@ class PresignedLinks:
         return link
 
     def link(self, method: str, path: str, seconds: float | None = None, media_type: str | None = None) -> str:
-        """Return a link for `seconds`, without for as long as the options say; for one Content-Type, if it is given."""
+        """Return a link that is valid for `seconds`, by default `link_seconds`, and for `media_type` alone if given."""
         date = now().strftime(_INSTANT)
         expires = f"{self._state.options.link_seconds if seconds is None else seconds:g}"
         query = {
@@ -80,7 +80,7 @@ class PresignedLinks:
         return hmac.new(self._secret, "\n".join(part or "" for part in parts).encode(), "sha256").hexdigest()
 
     def let_in(self, media_type: str | None = None) -> None:
-        """Let the request under way in, or raise; `media_type` is what its link was signed for, if it was."""
+        """Raise StorageRefusal unless the request has a valid link; `media_type` is that which it may be signed for."""
         self.refuse_key()
         signed_type = media_type if _CONTENT_TYPE in request.args.get("X-Amz-SignedHeaders", "") else None
         date, expires = request.args.get("X-Amz-Date", ""), request.args.get("X-Amz-Expires", "")
@@ -109,7 +109,7 @@ class PresignedLinks:
 
 
 class Storage:
-    """Keeps every byte in files below `folder`; memory holds none."""
+    """Keeps inputs and results in files below `folder`, so that memory holds one picture at a time."""
 
     def __init__(self, state: SandboxState, folder: Path) -> None:
         self._state = state
@@ -225,7 +225,7 @@ class Storage:
         return self._makers[name](self._order_of_link(order_id))
 
     def _fetch_sample(self, token: str) -> Response:
-        """Give a sample in the file's own format, or as a ZIP in the order's: of a test key no upload is kept."""
+        """Answer a test key, whose uploads are not kept: a sample in the format of the file, or a ZIP for the order."""
         self.links.let_in()
         with self._state.lock:
             names = {o.token: o.file.name for order in self._state.orders.values() for o in order.outputs}

@@ -1,4 +1,4 @@
-"""Where uploads arrive: checked to the byte as S3 does, and looked at closer than it does."""
+"""Where uploads arrive: length and MD5 are checked as by S3, the content as by the service that will work on it."""
 
 import base64
 import binascii
@@ -28,7 +28,7 @@ class _Received(NamedTuple):
 
 
 class Uploads:
-    """Keeps every byte in files below `folder`; memory holds none. Starts what starts with its last upload."""
+    """Writes uploads into files below `folder`, and starts the orders that start with their last upload."""
 
     def __init__(self, state: SandboxState, storage: Storage, folder: Path) -> None:
         self._state = state
@@ -91,7 +91,7 @@ class Uploads:
         raise StorageRefusal(403, "AccessDenied", "Access Denied")
 
     def _keep(self, received: _Received, order: SandboxOrder, file: InputFile) -> None:
-        """Put the bytes where the order's are; those of a test key go."""
+        """Keep the bytes as the order's; those of a test key are thrown away."""
         file.path = None if order.is_test else self._folder / f"{order.order_id}-{file.number}.input"
         if file.path is None:
             received.path.unlink()

@@ -1,4 +1,4 @@
-"""The one door to waitress, which ships no types and leaves a few things open when a client goes."""
+"""The one door to waitress, which ships no types, leaves temporary files behind and waits for no thread of its own."""
 
 import logging
 import socket

@@ -25,7 +25,7 @@ _Body = TypeVar("_Body", bound=Keyed)
 
 
 class _Watermark(Product[_Body]):
-    """What they share: v3 creates, a start without a confirm."""
+    """What both share: they are created by v3 and start without a confirm."""
 
     conflict: ClassVar[str] = "WATERMARK_V2_CONFLICT"
     lack: ClassVar[tuple[int, str]] = (429, "PLAN_LIMIT_EXCEEDED")
@@ -51,7 +51,7 @@ class _Watermark(Product[_Body]):
 
 
 def _created_file(output: OutputFile, order: SandboxOrder) -> Json:
-    """Its `fileId` here is one that no later answer knows."""
+    """Return an output as the create call tells it, with a `fileId` that no later answer has."""
     index = sum(other.file is output.file for other in order.outputs[: output.number])
     return {
         "fileId": f"{output.file.file_id}-{index + 1}",
