@@ -15,7 +15,7 @@ _TEXT = "SANDBOX - not protected"
 
 _MARKABLE = {"JPEG": ("L", "RGB", "CMYK"), "BMP": ("L", "RGB")}
 _MARKABLE_ELSE = ("L", "RGB", "RGBA")
-_WAYS: Mapping[str, Mapping[str, object]] = {
+_SAVE_OPTIONS: Mapping[str, Mapping[str, object]] = {
     "JPEG": {"quality": 90},
     "PNG": {"compress_level": 1},
     "WEBP": {"quality": 85, "method": 0},
@@ -98,7 +98,7 @@ def _write_mark(image: Image.Image, target: Path, kind: str, facts: Mapping[str,
     height = min(image.height, max(1, image.width * lettering.height // lettering.width))
     band = ImageOps.colorize(lettering.resize((image.width, height)), "darkred", "white")
     image.paste(band.convert(image.mode), (0, (image.height - height) // 2))
-    image.save(target, kind, **_WAYS.get(kind, {}), **facts)
+    image.save(target, kind, **_SAVE_OPTIONS.get(kind, {}), **facts)
 
 
 @functools.lru_cache(maxsize=1)

@@ -15,7 +15,7 @@ _ZENITH, _HORIZON, _LIGHT = (80, 125, 195), (225, 205, 190), (240, 220, 170)
 _HILLS = ((120, 140, 150), (95, 125, 105), (70, 95, 65), (45, 55, 40))
 _GRAIN = [116 + level // 11 for level in range(256)]
 _MAKER, _MODEL, _TAKEN = 0x010F, 0x0110, 0x0132  # EXIF
-_WAYS: Mapping[str, Mapping[str, object]] = {
+_SAVE_OPTIONS: Mapping[str, Mapping[str, object]] = {
     "jpeg": {"quality": 88},
     "png": {"compress_level": 1},
     "webp": {"quality": 80, "method": 0},
@@ -33,7 +33,7 @@ def sample(format: str, *, width: int, height: int, seed: int) -> bytes:  # noqa
     exif = Image.Exif()
     exif.update({_MAKER: "watchfolder sandbox", _MODEL: f"sample {seed}", _TAKEN: "2026:01:01 12:00:00"})
     encoded = io.BytesIO()
-    image.save(encoded, format, **_WAYS.get(format, {}), **({"exif": exif} if format == "jpeg" else {}))
+    image.save(encoded, format, **_SAVE_OPTIONS.get(format, {}), **({"exif": exif} if format == "jpeg" else {}))
     return encoded.getvalue()
 
 
