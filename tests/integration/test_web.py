@@ -396,11 +396,14 @@ def test_a_file_in_quarantine_needs_a_person_and_is_called_by_its_own_name(serve
     assert f"<bdi>{served.root / 'quarantine/below'}</bdi>" in shown
 
 
-def test_a_name_in_a_reason_cannot_turn_the_page_s_text_around(served: Office) -> None:
+def test_a_name_in_a_reason_is_escaped_wherever_the_page_shows_it(served: Office) -> None:
     journal = Journal(str(served.root / "state"))
     order = journal.advance(journal.enter(made_order(state=State.CLAIMED)), State.CREATED)
     journal.put_off(order, 3600, last_error="/srv/\u202egpj.a: permission denied")
+    fault = "/srv/caf\udce9: the disk reports errors"
+    served.page.see(seen(inboxes={"photos": InboxSnapshot(fault=fault, fault_code="EIO")}))
     page = served.ask("/").text
+    assert page.count(r"/srv/caf\xe9: the disk reports errors") == 2
     assert page.count(r"/srv/\u202egpj.a: permission denied") == 2
     assert "\u202e" not in page
 

@@ -257,7 +257,7 @@ def _inbox(
         delivered_today_bytes=sum(sizes),
         quarantined=quarantined,
         to_come_beside=sum(bool(order.enclosures) for order in orders if order.inbox == inbox.name),
-        **(seen.model_dump(include=_SEEN) | {"fault": fault_of(seen)} if seen is not None else {}),
+        **(seen.model_dump(include=_SEEN) | {"fault": printable(fault_of(seen))} if seen is not None else {}),
     )
 
 
