@@ -55,7 +55,7 @@ class OrderStatus:
 
 @dataclass(frozen=True)
 class QuarantinedFile:
-    """The latest of so many `files` that are in quarantine for one reason."""
+    """The latest of the files that are in quarantine for one reason; `files` is how many they are."""
 
     inbox: str
     path: str

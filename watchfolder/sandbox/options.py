@@ -39,7 +39,7 @@ class Options:
     # v2: as the quickstart has it, v3 reads answer 404 without JSON; v3: the v2 GETs that have a successor answer 410
     dialect: Dialect = "both"
     credits_left: int | None = None  # credits that live keys may still spend; None = any number
-    # What lies at the addresses that a service is told to fetch; at all others, and where None is said, nothing.
+    # What lies at the addresses that a service is told to fetch; nothing at all others, and where it is None.
     origins: dict[str, bytes | None] = field(default_factory=dict, repr=False)
     # A folder that lies at https://pictures.example.com/: what a service is told to fetch there is read from it.
     origins_folder: str = ""

@@ -53,7 +53,7 @@ class Embedded(NamedTuple):
 
 @dataclass
 class Endpoint:
-    """Where an account wants to be told; those for test orders hear of nothing else."""
+    """An address that an account registered for pushes; one for test orders gets no others."""
 
     number: int
     account: str

@@ -1,3 +1,3 @@
-"""The status page: it is told by the daemon what is so, and shows it in a browser while the daemon works on."""
+"""The status page: the daemon hands in its snapshots and works on, a browser shows what they say."""
 
 from watchfolder.web.page import Page, WaitingPage
