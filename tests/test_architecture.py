@@ -39,6 +39,7 @@ LAYERS = (
 
 SIBLINGS = {
     ("publish", "journal"): "each fact of a delivery is durable before the next step",
+    ("snapshot", "order"): "a text with a path in it is written in one way",
 }
 """Imports within a layer, each with its reason."""
 

@@ -22,6 +22,7 @@ from watchfolder.config import Inbox
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
+from watchfolder.order import AnyText
 
 NOT_KNOWN = "not the folder we know: is the share mounted?"
 TOKEN = ".watchfolder-id"  # noqa: S105 - a mark, no secret
@@ -34,11 +35,11 @@ _FILE = "folders.json"
 
 class _Known(BaseModel):
     token: str
-    mount: str  # where its file system was mounted; "" for the root's
+    mount: AnyText  # where its file system was mounted; "" for the root's
     inbox: str = ""  # whose it was when it was first seen
 
 
-class _Memory(RootModel[dict[str, _Known]]):
+class _Memory(RootModel[dict[AnyText, _Known]]):
     """What is known of each folder, by its path."""
 
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from watchfolder import disk
 from watchfolder.clock import Instant
 from watchfolder.disk import Entry, Place
-from watchfolder.order import Finding, Key, KeyMode, Order, OrderFile, RelativeName, Result, Role, State, Why
+from watchfolder.order import AnyText, Finding, Key, KeyMode, Order, OrderFile, RelativeName, Result, Role, State, Why
 
 FOLDER = "history"
 _MONTH = re.compile(r"[0-9]{4}-[0-9]{2}\.jsonl")
@@ -86,7 +86,7 @@ class EndedOrder(LinePart):
     options: dict[str, str]
     files: tuple[EndedFile, ...]
     times: dict[State, Instant] = {}
-    reason: str = ""
+    reason: AnyText = ""
     code: str = ""
     of_list: Key | None = None  # the list that its addresses stood in
     reused_from: Key | None = None  # the order that was paid for this result: this one cost nothing

@@ -26,7 +26,7 @@ from watchfolder.clock import Instant, Moment
 from watchfolder.errors import ConfigError
 
 _UUID4 = r"^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
-_READABLE = "/ !@#$&'()+,;=[]{}~^`"  # left as they are in JSON; every other byte outside A-Za-z0-9_.- becomes %XX
+_READABLE = "/ :!@#$&'()+,;=[]{}~^`"  # left as they are in JSON; every other byte outside A-Za-z0-9_.- becomes %XX
 
 
 class State(StrEnum):
@@ -103,7 +103,7 @@ STATES: Mapping[State, Traits] = {
 }
 
 
-def _read_name(value: object, info: ValidationInfo) -> object:
+def _decoded(value: object, info: ValidationInfo) -> object:
     return os.fsdecode(unquote_to_bytes(value)) if info.mode == "json" and isinstance(value, str) else value
 
 
@@ -125,13 +125,15 @@ def key_of_one(many: str, index: int) -> str:
     return str(uuid.UUID(bytes=digest[:16], version=4))
 
 
-RelativeName = Annotated[
+AnyText = Annotated[
     str,
-    BeforeValidator(_read_name),
-    AfterValidator(_within_folder),
-    PlainSerializer(lambda name: quote(os.fsencode(name), safe=_READABLE), return_type=str, when_used="json"),
+    BeforeValidator(_decoded),
+    PlainSerializer(lambda text: quote(os.fsencode(text), safe=_READABLE), return_type=str, when_used="json"),
 ]
-"""A path below a folder, as os.fsdecode gives it: any bytes. In JSON it is percent-encoded."""
+"""A path, or a text with one in it, as os.fsdecode gives it: any bytes. In JSON it is percent-encoded."""
+
+RelativeName = Annotated[AnyText, AfterValidator(_within_folder)]
+"""A path below a folder."""
 
 Key = Annotated[str, Field(pattern=_UUID4)]
 LostSeconds = Annotated[float, Field(ge=0, le=1e9)]
@@ -280,8 +282,8 @@ class OrderFile(Record):
 class Why(Record):
     """Why an order went to quarantine, in words for the owner of the picture."""
 
-    reason: str
-    advice: str = ""
+    reason: AnyText
+    advice: AnyText = ""
     code: str = ""
     said: str = ""  # the service's own sentence, for support
     retry_helps: bool = True  # False: the same bytes would fail for the same reason
@@ -318,7 +320,7 @@ class Order(Record):
     order_id: str | None = None
     fingerprint: str = ""  # of the API key by which the service last knew the order, or with which it was begun
     refused_by: str = ""  # of the API key by which the service does not know it: the order waits for another key
-    work: str = ""  # the work folder of its inbox that its folder is in; "": the one that is configured
+    work: AnyText = ""  # the work folder of its inbox that its folder is in; "": the one that is configured
     work_folder_of: Key | None = None  # the superseded order whose work folder holds the files
     of_many: Key | None = None  # the order of many, at the service, of which this is one picture, parked by itself
     is_list: bool = False  # its file holds addresses, for which orders of their own are begun
@@ -338,7 +340,7 @@ class Order(Record):
     failing_seconds: LostSeconds = 0.0  # time lost to failures while service and folders were otherwise usable
     failed_at: Moment | None = None
     not_before: Moment | None = None  # when its step may be tried again; may lie in the past
-    last_error: str = ""  # the last failure's reason
+    last_error: AnyText = ""  # the last failure's reason
     is_delayed: bool = False  # the service could not finish it by itself: people there see to it
     is_overdue: bool = False  # the service takes very long over it, and that was reported
     missing_since: Moment | None = None  # the service said once that it does not know the order

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, field_serializer
 
 from watchfolder.clock import Instant
+from watchfolder.order import AnyText
 
 FILE = "status.json"
 NO_V3 = "NO_V3"  # a fault's code: the service lacks the v3 reads that the inbox needs
@@ -20,9 +21,9 @@ class Part(BaseModel):
 class OutOfReach(Part):
     """A folder whose pictures cannot be taken; `files` is 0 where nobody can look, `command` is for root to type."""
 
-    folder: str
+    folder: AnyText
     files: int
-    reason: str
+    reason: AnyText
     command: str = ""
 
 
@@ -31,11 +32,11 @@ class InboxSnapshot(Part):
 
     is_open: bool = False
     service: str = ""
-    fault: str = ""  # why it is not open, in words, where a folder is at fault
+    fault: AnyText = ""  # why it is not open, in words, where a folder is at fault
     fault_code: str = ""
     held: str = ""  # why its files stay until a person says so: the quota
     watch: str = ""  # events or polling
-    watch_reason: str = ""
+    watch_reason: AnyText = ""
     waiting: int = 0
     staying: int = 0
     raw: int = 0  # of those that stay: camera RAW files, left beside the pictures
@@ -43,7 +44,7 @@ class InboxSnapshot(Part):
     single: int = 0  # of those that wait: for their partner, a picture or its original
     closed: tuple[OutOfReach, ...] = ()  # the folders with the most that are out of reach, a few
     oldest_waiting_since: Instant | None = None
-    remarks: dict[str, str] = {}  # files (escaped names) that a person should see to, with the reason
+    remarks: dict[AnyText, AnyText] = {}  # files that a person should see to, with the reason
 
     @property
     def is_at_fault(self) -> bool:
@@ -108,7 +109,7 @@ class Snapshot(Part):
     at: Instant
     pid: int
     unit: str = ""  # systemd's name of it, if that has started it
-    config_file: str = ""  # that it was started with, "" for the environment alone
+    config_file: AnyText = ""  # that it was started with, "" for the environment alone
     version: str
     started: Instant
     configured: Instant | None = None  # since when it works by this configuration
@@ -132,11 +133,11 @@ class Snapshot(Part):
     found: int = 0  # files since the start with a verdict that a person wants to be told of
     last_found: tuple[FileGroup, ...] = ()  # as above
     delivered_bytes: int = 0
-    refused: str = ""  # what is wrong with the configuration that was read last: the one before it still runs
+    refused: AnyText = ""  # what is wrong with the configuration that was read last: the one before it still runs
     not_configured: dict[str, int] = {}  # inbox that left the configuration → files of its orders, which wait
     is_stuck: bool = False  # work stands still although its folders answer
     counts: Counts = Counts()
-    disks: dict[str, Disk] = {}  # by folder; only those that are nearly full are written to the file
+    disks: dict[AnyText, Disk] = {}  # by folder; only those that are nearly full are written to the file
 
     def is_same_as(self, other: "Snapshot | None") -> bool:
         """Compare what the file holds, but for what changes all the time: `at`, and the room on disks."""

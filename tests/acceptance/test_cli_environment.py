@@ -15,11 +15,15 @@ __all__ = ["sandbox", "studio"]
 pytestmark = pytest.mark.skipif(os.path.exists(PLACES[1]), reason=f"{PLACES[1]} is there, and would be read")
 
 
-def test_a_picture_is_protected_without_a_configuration_file(studio: Studio, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("share", ["photos", "caf\udce9"], ids=["photos", "any bytes"])
+def test_a_picture_is_protected_without_a_configuration_file(studio: Studio, sandbox: Sandbox, share: str) -> None:
     studio.config.unlink()
-    studio.drop("a.jpg")
     names = {"path": "inbox", "outbox": "outbox", "quarantine": "quarantine"}
-    settings = {f"INBOXES__PHOTOS__{key.upper()}": str(studio.folder(name)) for key, name in names.items()}
+    folders = {key: studio.root / share / name for key, name in names.items()}
+    for folder in folders.values():
+        folder.mkdir(parents=True)
+    (folders["path"] / "a.jpg").write_bytes(PICTURE)
+    settings = {f"INBOXES__PHOTOS__{key.upper()}": str(folder) for key, folder in folders.items()}
     settings |= {
         "API__BASE_URL": sandbox.url,
         "API__REQUESTS_PER_MINUTE": "0",
@@ -38,5 +42,5 @@ def test_a_picture_is_protected_without_a_configuration_file(studio: Studio, san
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "configuration: from the environment alone: api.base_url, " in checked.stdout
     assert run("run", "--once").returncode == 0
-    assert (studio.folder("originals") / "a.jpg").read_bytes() == PICTURE
-    assert (studio.folder("outbox") / "a.jpg").exists()
+    assert (studio.root / share / "originals" / "a.jpg").read_bytes() == PICTURE
+    assert (folders["outbox"] / "a.jpg").exists()

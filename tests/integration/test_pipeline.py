@@ -886,13 +886,14 @@ def test_what_another_program_cleans_away_is_fetched_again(begin: Open, monkeypa
     assert service.paid == len(originals)
 
 
+@pytest.mark.parametrize("folder", ["client", "caf\udce9: 100 %\n…"], ids=["client", "any bytes"])
 def test_a_sub_folder_that_takes_nothing_holds_up_its_own_pictures_only(
-    begin: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    begin: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
     caplog.set_level(logging.INFO, "watchfolder")
     shop, service = begin({"look_seconds": 0}, scan_seconds=1000.0)
-    opens = closing_a_sub_folder(monkeypatch, "client")
-    shop.drop("client/a.jpg")
+    opens = closing_a_sub_folder(monkeypatch, folder)
+    shop.drop(f"{folder}/a.jpg")
     shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
     shop.pass_time(60)
     shop.work(lambda: shop.order().failures > 1)
@@ -900,7 +901,9 @@ def test_a_sub_folder_that_takes_nothing_holds_up_its_own_pictures_only(
     assert until is not None
     assert until.elapsed - shop.clock.elapsed() > 39  # the first wait has 38 at most
     assert len(told(caplog, "order.obstructed")) == 1
-    assert "client/a.jpg: permission denied" in shop.order().last_error
+    assert f"{folder}/a.jpg: permission denied" in shop.order().last_error
+    entry = shop.folder("state") / "journal" / f"{shop.order().key}.json"
+    assert Order.model_validate_json(entry.read_bytes()).last_error == shop.order().last_error
     assert told(caplog, "inbox.waits") == []
     assert shop.intake.health.is_open
     shop.drop("b.jpg", OTHER)
@@ -909,7 +912,7 @@ def test_a_sub_folder_that_takes_nothing_holds_up_its_own_pictures_only(
     opens()
     shop.pass_time(3600)
     shop.to_the_end()
-    assert_delivered_once(shop, service, "b.jpg", "client/a.jpg")
+    assert_delivered_once(shop, service, "b.jpg", f"{folder}/a.jpg")
 
 
 def test_no_more_is_bought_than_may_be_under_way_while_nothing_can_be_delivered(

@@ -21,12 +21,12 @@ from watchfolder.daemon.signals import Wakeup
 from watchfolder.daemon.systemd import started_as
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault, KeyRefused
-from watchfolder.events import event, printable
+from watchfolder.events import event
 from watchfolder.intake import Intake, UnderWay
 from watchfolder.journal import Journal
 from watchfolder.order import Order, files_without_inbox
 from watchfolder.pushes import Pushes
-from watchfolder.snapshot import FILE, NO_V3, InboxSnapshot, OutOfReach, Snapshot
+from watchfolder.snapshot import FILE, NO_V3, InboxSnapshot, Snapshot
 
 _STUCK_SECONDS = 2 * 3600.0  # no call takes longer, unless its folder is silent
 _STATUS_SECONDS = 1.0
@@ -261,9 +261,9 @@ class Supervisor:
             raw=counts["raw"],
             single=counts["single"],
             out_of_reach=sum(each.files for each in closed),
-            closed=tuple(_printable(each) for each in closed[:_MOST_CLOSED]),
+            closed=tuple(closed[:_MOST_CLOSED]),
             oldest_waiting_since=self._date(oldest, self._clock.awake) if oldest is not None else None,
-            remarks={printable(name): reason for name, reason in intake.candidates.remarks().items()},
+            remarks=intake.candidates.remarks(),
         )
 
     def _date(self, instant: float, read: Callable[[], float]) -> datetime:
@@ -272,8 +272,3 @@ class Supervisor:
         if abs(zero - self._zeros.get(read.__name__, 0.0)) > 1.0:
             self._zeros[read.__name__] = zero
         return datetime.fromtimestamp(self._zeros[read.__name__] + instant, UTC).replace(microsecond=0)
-
-
-def _printable(closed: OutOfReach) -> OutOfReach:
-    facts = {"folder": printable(closed.folder), "reason": printable(closed.reason)}
-    return closed.model_copy(update=facts)

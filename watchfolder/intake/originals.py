@@ -10,7 +10,6 @@ from watchfolder import disk, images, names
 from watchfolder.config import Inbox
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault
-from watchfolder.events import printable
 from watchfolder.images import Kind
 from watchfolder.intake.decide import Decision, Ready, wait_for_other
 from watchfolder.order import Role
@@ -134,7 +133,7 @@ class Originals:
         beside = names.with_mark(os.path.basename(name), self._pairs.mark)
         if not found:
             return f"the inbox {self._lender} has no original of this name: put it beside it, as {beside}"
-        some = ", ".join(map(printable, sorted(found)[:_MOST_NAMED]))
+        some = ", ".join(sorted(found)[:_MOST_NAMED])
         count = f"{len(found)} originals of this name ({some})"
         return f"the inbox {self._lender} has {count}: put the right one beside it, as {beside}"
 
@@ -146,7 +145,7 @@ class Originals:
             takes_pdf = flow_of(self._inbox).takes_pdf
             verdict = images.judge(read_at, found.st_size, place.base, takes_pdf=takes_pdf)
         if verdict.format is None or verdict.kind not in {Kind.WHOLE, Kind.SUSPECT}:
-            return wait_for_other(f"its original, {printable(place.path)}, is no whole picture", self._due)
+            return wait_for_other(f"its original, {place.path}, is no whole picture", self._due)
         marked = names.with_mark(picture.name, self._pairs.mark)
         name = names.with_extension(marked, names.split(place.base)[1] or verdict.format.extension)
         return Ready(name, found.st_size, found.st_mtime_ns, verdict.format, role=Role.COPY, lies_at=place)

@@ -16,7 +16,7 @@ from watchfolder import disk
 from watchfolder.delivery_index import EarlierDelivery, Original
 from watchfolder.disk import Held, Place
 from watchfolder.errors import FolderFault, Retry
-from watchfolder.events import event, printable
+from watchfolder.events import event
 from watchfolder.order import Order, State, Why
 from watchfolder.pipeline.context import BAD_SECTOR, StepContext
 from watchfolder.publish import part_gone
@@ -115,7 +115,7 @@ def _take(context: StepContext, order: Order, delivery: EarlierDelivery, outbox:
     try:
         if context.inbox.duplicates == "quarantine":
             _copy(earlier, delivery, lambda _block: None)
-            why = _why(order, delivery, f"lies at {printable(earlier.path)}")
+            why = _why(order, delivery, f"lies at {earlier.path}")
             return context.journal.advance(order, State.QUARANTINING, why=why)
         received = context.take_left_over(order).get(0)
         if received is None:

@@ -170,9 +170,9 @@ def _in_a_row(sentences: Sequence[str]) -> str:
 def left(outcome: "Outcome") -> list[str]:
     """Say what a single run leaves behind: what holds it up, and what each file waits for."""
     found = conditions(outcome.snapshot, outcome.config)
-    lines = [each.lead + each.words for each in found if each.kind.holds]
+    lines = [printable(each.lead + each.words) for each in found if each.kind.holds]
     for inbox, waiting in outcome.waiting.items():
-        lines += [f"{inbox}: {printable(name)}: {why}" for name, why in waiting.items()]
+        lines += [f"{inbox}: {printable(name)}: {printable(why)}" for name, why in waiting.items()]
     return lines + [line for order in outcome.orders for line in _left_of(order)]
 
 
@@ -181,7 +181,7 @@ def _left_of(order: Order) -> Iterator[str]:
     missing = " and ".join(each.kind for each in order.enclosures)
     why = order.last_error or (f"its {missing} is still to come" if missing else f"it is {order.state}")
     for file in [each for each in order.files if each.is_under_way] or order.files:
-        yield f"{order.inbox}: {printable(file.name)}: {why}{until}"
+        yield f"{order.inbox}: {printable(file.name)}: {printable(why)}{until}"
 
 
 def beside_counts(single: int | None, to_come_beside: int, raw: int | None) -> list[str]:

@@ -257,8 +257,13 @@ def _inbox(
         delivered_today_bytes=sum(sizes),
         quarantined=quarantined,
         to_come_beside=sum(bool(order.enclosures) for order in orders if order.inbox == inbox.name),
-        **(seen.model_dump(include=_SEEN) | {"fault": printable(fault_of(seen))} if seen is not None else {}),
+        **(_of_snapshot(seen) if seen is not None else {}),
     )
+
+
+def _of_snapshot(seen: InboxSnapshot) -> dict[str, Any]:
+    remarks = {printable(file): printable(reason) for file, reason in seen.remarks.items()}
+    return seen.model_dump(include=_SEEN) | {"fault": printable(fault_of(seen)), "remarks": remarks}
 
 
 _NOT_KNOWN: Final[dict[str, Any]] = dict.fromkeys(  # while the snapshot is out of date
