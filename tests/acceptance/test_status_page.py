@@ -101,6 +101,20 @@ def test_a_hostile_name_is_text_and_its_button_brings_it_back(shown: Shown) -> N
         assert "pwned" not in driver.title
 
 
+def test_a_button_that_is_refused_says_why(shown: Shown) -> None:
+    press = "const form = document.querySelector('.quarantine form'); form.token.value = 'old'; "
+    press += "form.querySelector('button').click()"
+    with browser() as driver:
+        driver.get(shown.url)
+        until_shown(driver, ESCAPED)
+        driver.execute_script(press)
+        refused = driver.find_element(By.ID, "refused")
+        WebDriverWait(driver, SECONDS).until(lambda _: "load it again" in refused.text)
+        driver.find_element(By.CSS_SELECTOR, ".quarantine button").click()
+        until_shown(driver, "is back in its inbox")
+        assert not refused.is_displayed()
+
+
 def test_without_scripts_it_shows_the_same_and_the_button_works(shown: Shown) -> None:
     with browser() as driver:
         driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})

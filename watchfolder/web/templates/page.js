@@ -3,6 +3,7 @@
 (() => {
   const SECONDS = 2;
   const silent = document.getElementById("silent");
+  const refused = document.getElementById("refused");
 
   const keyOf = (node) => (node.nodeType === Node.ELEMENT_NODE ? node.getAttribute("data-key") : null);
   const isAlike = (one, other) =>
@@ -57,8 +58,12 @@
     event.preventDefault();
     const button = event.target.querySelector("button");
     button.disabled = true;
+    refused.hidden = true;
     try {
-      await fetch(event.target.action, { method: "POST", body: new URLSearchParams(new FormData(event.target)) });
+      const body = new URLSearchParams(new FormData(event.target));
+      const answer = await fetch(event.target.action, { method: "POST", body });
+      if (!answer.ok) refused.textContent = await answer.text();
+      refused.hidden = answer.ok;
     } catch {
       silent.hidden = false;
     }
