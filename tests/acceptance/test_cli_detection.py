@@ -79,7 +79,7 @@ def test_the_dry_run_says_of_each_inbox_what_it_costs_and_how_long_it_takes(fift
     fifty.configure(service="ai-detection", originals=None)
     told = fifty.run("run", "--once", "--dry-run").stdout
     assert "orders: 50" in told
-    cost = "50 files, up to 50 credits, about 150 requests, about 2.5 hours by your plan (1 requests a minute)."
+    cost = "50 files, up to 50 credits, about 150 requests, about 2.5 hours by your plan (1 request a minute)."
     assert f"  Cost: {cost}\n" in told
     assert f"All together: {cost}\n" in told
 

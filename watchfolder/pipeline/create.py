@@ -15,7 +15,7 @@ OTHER_KEY = "OTHER_KEY"
 NOT_LISTED = "NOT_LISTED"
 KEY_TAKEN = "KEY_TAKEN"
 _MAY_BE_PAID = (
-    "The service says that it has had this order before, in other words, and what became of it cannot be found out."
+    "The service says that it has had this order before, with other content, and what became of it cannot be found out."
 )
 _ASK_FOR_IT = (
     "Ask the service's support for the order whose key the note beside it has. To buy it anew, {}, and move that "

@@ -103,9 +103,10 @@ class _Cost:
 
     def words(self, config: Config) -> str:
         paid = f"up to {count_of(self.credits, 'credit')}" if config.api.mode == "live" else "no credits (test key)"
-        rate = config.api.requests_per_minute
-        pace = f", {_in_words(self.requests / rate)} by your plan ({rate} requests a minute)" if rate else ""
-        return f"{files(self.sent)}, {paid}, about {self.requests} requests{pace}"
+        rate, pace = config.api.requests_per_minute, ""
+        if rate:
+            pace = f", {_in_words(self.requests / rate)} by your plan ({count_of(rate, 'request')} a minute)"
+        return f"{files(self.sent)}, {paid}, about {count_of(self.requests, 'request')}{pace}"
 
 
 def tell(config: Config) -> Iterator[str]:

@@ -18,7 +18,7 @@ from watchfolder.console.shell import ConfigFile, configuration_at, fail, say, w
 from watchfolder.events import printable
 from watchfolder.history import Delivery, deliveries
 from watchfolder.journal import read_orders
-from watchfolder.report.phrases import clock_with_seconds
+from watchfolder.report.phrases import clock_with_seconds, count_of
 from watchfolder.services import words_of
 
 _AGO = re.compile(r"([0-9]{1,5})([hd])")
@@ -66,7 +66,8 @@ def broken_lines() -> Iterator[Callable[[str], None]]:
     broken: Counter[str] = Counter()
     yield lambda month: broken.update([month])
     for month, number in broken.items():
-        warn(f"{month}: {number} lines cannot be read (torn by a power cut, or not ours) and were passed over")
+        lines = count_of(number, "line")
+        warn(f"{month}: {lines} cannot be read (torn by a power cut, or not ours): passed over")
 
 
 @dataclass(frozen=True, slots=True)
