@@ -138,7 +138,7 @@ def _main() -> None:
 def _become(facts: dict[str, Any]) -> None:
     """Work as the command does, and end as it does."""
     for number, file in enumerate(facts["files"]):
-        os.dup2(os.open(file, os.O_WRONLY if number else os.O_RDONLY), number)
+        os.dup2(os.open(file, os.O_WRONLY | os.O_APPEND if number else os.O_RDONLY), number)
     os.environ.clear()
     os.environ.update(facts["environ"])
     os.umask(facts["umask"])

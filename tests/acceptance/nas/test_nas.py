@@ -60,8 +60,9 @@ def _play(folder: Path, plays: list[str]) -> None:
     lab = overlay / "lab"
     lab.mkdir(parents=True)
     nas_machine.lay_program(overlay)
-    here, tests = Path(__file__).parent, Path(__file__).parents[2]
-    for module in (*here.glob("nas_*.py"), tests / "contents.py", tests / "waiting.py"):
+    here, acceptance, tests = Path(__file__).parents[:3]
+    modules = (acceptance / "warm_watchfolder.py", tests / "contents.py", tests / "waiting.py")
+    for module in (*here.glob("nas_*.py"), *modules):
         (lab / module.name).write_bytes(module.read_bytes())
     (lab / "task.json").write_text(json.dumps({"plays": plays, "lines": fstab_lines()}))
     (lab / "main.sh").write_text(MAIN.format(users="\n".join(USERS)))
