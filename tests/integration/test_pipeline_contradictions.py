@@ -1,5 +1,6 @@
 """A service and a journal that do not agree: asked ever more rarely, paid once, and told as what it is."""
 
+import json
 import re
 from itertools import pairwise
 from typing import Any
@@ -392,3 +393,20 @@ def test_a_picture_whose_retention_stays_unknown_is_fetched_as_v2_tells(begin: O
     assert shop.files("outbox") == ["a.jpg"]
     assert set(service.paid_files.values()) == {1}
     assert service.requests_by_operation()["link"] <= 6
+
+
+def test_an_entry_with_a_name_that_no_disk_holds_keeps_nobody_waiting(begin: Open) -> None:
+    shop, service = begin(USUAL["kept"])
+    shop.drop("a.jpg")
+    shop.look(0.0)
+    shop.close()
+    (path,) = (shop.folder("state") / "journal").glob("*.json")
+    entry = json.loads(path.read_bytes())
+    entry["files"][0]["name"] = "x" * 300
+    path.write_text(json.dumps(entry))
+    shop.open()
+    shop.drop("b.jpg", OTHER)
+    shop.intake.nudge(None)
+    shop.work(lambda: shop.files("outbox") == ["b.jpg"])
+    assert shop.order().last_error.endswith(": its name is too long")
+    assert service.paid == 1

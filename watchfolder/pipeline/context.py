@@ -109,6 +109,7 @@ class StepContext:
         was_unreadable = order.why is not None and order.why.code == BAD_SECTOR
         is_of_a_file = fault.code == BAD_SECTOR and (order.state is State.CREATED or was_unreadable)
         is_of_a_file |= isinstance(fault, Held) or fault.is_closed  # a sub-folder has rights of its own
+        is_of_a_file |= fault.code in {"ENAMETOOLONG", "EILSEQ"}  # by a restored or edited entry, on another disk
         if not is_of_a_file or fault.path.startswith(f"{self.journal.state_dir}/"):
             return True
         try:
