@@ -276,7 +276,7 @@ def refuse_other_mode(orders: Iterable[Order], config: Config) -> None:
     if others:
         mode = others[0].mode
         raise ConfigError(
-            f"api.key: the journal holds {len(others)} orders that were begun with a {mode} key, and this is a "
+            f"api.key: the journal holds orders begun with a {mode} key ({len(others)}), and this is a "
             f"{config.api.mode} key: finish them with a {mode} key first, or use another state_dir"
         )
 

@@ -292,5 +292,5 @@ def _row_of(call: Call, status: int, code: str | None, *, is_json: bool) -> Erro
 def _may_say(status: int, row: ErrorRow) -> bool:
     """Only a 4xx condemns a file or an order; and "gone" is a 404, or ORDER_EXPIRED's 400."""
     if row is _GONE:
-        return status == 404  # noqa: PLR2004 (the status that contract.md names)
+        return status == 404  # noqa: PLR2004 (Not Found, as the service documents it)
     return 400 <= status < 500 or not issubclass(row.kind, Reject | OrderMissing | Resync)  # noqa: PLR2004 (see above)

@@ -76,7 +76,7 @@ def _text_of(path: str) -> str:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {why_not_read(error)}") from error
     if len(content) > _MAX_BYTES:
-        raise ConfigError(f"{path}: is too large for a configuration")
+        raise ConfigError(f"{path}: is larger than 1 MiB, too large for a configuration")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -151,7 +151,7 @@ class ApiSection(Section):
 
     @property
     def has_sample_results(self) -> bool:
-        """A test key at the real service: what comes back are sample pictures (contract.md, Test keys)."""
+        """A test key at the real service: what comes back are sample pictures."""
         return self.mode == "test" and not self.is_loopback
 
 
