@@ -31,7 +31,7 @@ protect() {
     "${api[@]}" "$BASE/api/v2/orders/$order" | jq --raw-output .data.status | read -r status
     [[ $status == pending || $status == inProgress || $status == complete ]] || return 1
   done
-  "${api[@]}" "$BASE/api/v2/orders/$order/download" | jq --raw-output .data.downloadUrl | read -r link
+  "${api[@]}" "$BASE/api/v2/orders/$order/download" | jq --raw-output ".data.downloadUrl // .data.url" | read -r link
   curl --silent --show-error --output "$OUTBOX/$name" "$link"
 }
 
