@@ -103,7 +103,7 @@ STATES: Mapping[State, Traits] = {
 }
 
 
-def _decoded(value: object, info: ValidationInfo) -> object:
+def _read_text(value: object, info: ValidationInfo) -> object:
     return os.fsdecode(unquote_to_bytes(value)) if info.mode == "json" and isinstance(value, str) else value
 
 
@@ -127,7 +127,7 @@ def key_of_one(many: str, index: int) -> str:
 
 AnyText = Annotated[
     str,
-    BeforeValidator(_decoded),
+    BeforeValidator(_read_text),
     PlainSerializer(lambda text: quote(os.fsencode(text), safe=_READABLE), return_type=str, when_used="json"),
 ]
 """A path, or a text with one in it, as os.fsdecode gives it: any bytes. In JSON it is percent-encoded."""
