@@ -194,8 +194,8 @@ def make_marker(place: Place) -> None:
 def sweep(root: str, folder: str, owner: str = "", *, keep: Collection[str] = ()) -> int:
     """Remove the temporary files that earlier processes of `owner` ("": of anybody) left in root/folder.
 
-    Those in `keep` (names below root, as in Place) stay. Placeholders of earlier processes, whoever their owner, are
-    removed with their notes. Returns how many files went.
+    Files in `keep` (paths relative to root, as in Place) are not removed. Placeholders of earlier processes are, of
+    every owner, together with their notes. Returns the number of files removed.
     Temporary files of this process are left alone: another inbox may share the folder, and be writing there now. So are
     folders, which are never ours, and what somebody keeps from being removed.
     """

@@ -286,7 +286,7 @@ def _holds_same_bytes(source: Place, target: Place, size: int) -> bool:
         with os.fdopen(open_regular(target), "rb") as file:
             if os.fstat(file.fileno()).st_size != size:
                 return False
-            os.fsync(file.fileno())  # whoever wrote it: the source is removed next
+            os.fsync(file.fileno())  # a crash may have come before its fsync, and the source is removed next
     except (Closed, NotRegular):  # somebody else's
         return False
     return hash_of(source) == hash_of(target)
