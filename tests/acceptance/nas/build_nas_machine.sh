@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# build_nas_machine.sh FOLDER: makes FOLDER/vmlinuz and FOLDER/base.cpio, a machine with Debian's own kernel that lives in
-# its memory alone: real NFS and SMB mounts, and the servers behind them. Root; debootstrap, cpio. One to two minutes.
+# build_nas_machine.sh FOLDER: makes FOLDER/linux, FOLDER/full_xstate.so and FOLDER/base.cpio, a machine with Debian's own
+# user-mode kernel that lives in its memory alone: real NFS and SMB mounts, and the servers behind them. Root; debootstrap,
+# cpio, cc. One to two minutes.
 set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
 cd "$1"
+cc -O2 -shared -fPIC -Wall -Werror -o full_xstate.so "$here/full_xstate.c"
 suite=bookworm # its Python is 3.11
 debootstrap --variant=minbase --include=ca-certificates "$suite" root
 # What this machine needs to reach Debian's packages: mirrors, proxies, certificates.
@@ -18,16 +21,14 @@ in_root() { chroot root env DEBIAN_FRONTEND=noninteractive "$@"; }
 in_root apt-get -qq update
 in_root apt-get -qq install --yes --no-install-recommends python3 samba cifs-utils nfs-kernel-server nfs-common rpcbind \
   autofs kmod iproute2 iptables keyutils procps e2fsprogs
-# The kernel without its scripts, and of its drivers what a machine without hardware can use.
-kernel=$(in_root apt-cache depends linux-image-amd64 | awk '/Depends: linux-image-[0-9]/ {print $2; exit}')
-version=${kernel#linux-image-}
-in_root sh -c "cd /tmp && apt-get -qq download $kernel"
-dpkg -x root/tmp/"$kernel"_*.deb kernel
+# The kernel that is a program of ours, and of its drivers what a machine without hardware can use.
+in_root sh -c "cd /tmp && apt-get -qq download user-mode-linux"
+dpkg -x root/tmp/user-mode-linux_*.deb kernel
 rm root/tmp/*.deb
-cp "kernel/boot/vmlinuz-$version" vmlinuz
-modules=kernel/lib/modules/$version
-rm -rf "$modules"/kernel/{sound,net/bluetooth,net/wireless,net/mac80211}
-find "$modules/kernel/drivers" -mindepth 1 -maxdepth 1 ! -name block ! -name virtio -exec rm -rf {} +
+cp kernel/usr/bin/linux.uml linux
+modules=$(echo kernel/usr/lib/uml/modules/*)
+version=${modules##*/}
+find "$modules/kernel/drivers" -mindepth 1 -maxdepth 1 ! -name block -exec rm -rf {} +
 mkdir -p root/lib/modules
 cp -a "$modules" root/lib/modules/
 in_root depmod "$version"

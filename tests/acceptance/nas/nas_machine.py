@@ -1,6 +1,7 @@
-"""A machine with Debian's own kernel under qemu, which mounts real shares of servers that it runs itself.
+"""A machine with Debian's own user-mode kernel, which mounts real shares of servers that it runs itself.
 
-It needs neither KVM nor a disk: all of it is one initramfs, built once and cached, and whatever the overlay adds.
+It needs neither KVM nor a disk: its kernel is a program, which runs the machine's processes at this processor's own pace
+by ptrace, and the rest is one initramfs, built once and cached, and whatever the overlay adds.
 """
 
 import compileall
@@ -18,15 +19,13 @@ from requirements_of import requirements
 import watchfolder
 
 RECIPE = Path(__file__).with_name("build_nas_machine.sh")
+_MADE_OF = (RECIPE, RECIPE.with_name("full_xstate.c"))
 ITS_PYTHON = (3, 11)
-TOOLS = {"qemu-system-x86_64": "qemu-system-x86", "debootstrap": "debootstrap", "cpio": "cpio"}
+TOOLS = {"cc": "build-essential", "debootstrap": "debootstrap", "cpio": "cpio", "unshare": "util-linux"}
 BUILD_SECONDS = 900.0
 SITE = Path("opt/site-packages")
-_QEMU = (  # the plainest processor: what programs do with vector instructions is emulated a third more slowly
-    *("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "qemu64", "-smp", "2", "-m", "3000"),
-    *("-display", "none", "-monitor", "none", "-no-reboot", "-nic", "none"),
-)
-_MEMORY_ONLY = "console=ttyS0 rdinit=/init quiet panic=1 mitigations=off"
+_MEMORY = ("mem=3000M", "rdinit=/init", "root=")  # with a root of its own the memory's files could not be exported
+_CONSOLES = ("quiet", "console=ttyS0", "con=null", "ssl=null", "ssl0=null,fd:1")
 
 
 def obstacle() -> str:
@@ -44,7 +43,8 @@ def obstacle() -> str:
 def built() -> Path:
     """Return the folder of kernel and initramfs; the first call after a change of the recipe makes them."""
     CACHE.mkdir(mode=0o700, exist_ok=True)
-    made = CACHE / f"nas-{hashlib.sha256(RECIPE.read_bytes()).hexdigest()[:12]}"
+    recipe = b"".join(path.read_bytes() for path in _MADE_OF)
+    made = CACHE / f"nas-{hashlib.sha256(recipe).hexdigest()[:12]}"
     with alone(CACHE / "nas.lock"):
         if not made.exists():
             for old in CACHE.glob("nas-*"):  # of an older recipe, or half made
@@ -81,14 +81,21 @@ def boot(overlay: Path, folder: Path, seconds: float) -> None:
             shutil.copyfileobj(base, whole, 1 << 20)
         whole.flush()
         _append(overlay, whole.fileno())
-    console, reports = folder / "console", folder / "reports"
-    command = [
-        *(*_QEMU, "-kernel", str(made / "vmlinuz"), "-initrd", str(initrd), "-append", _MEMORY_ONLY),
-        *("-serial", f"file:{console}", "-serial", f"file:{reports}"),
-    ]
-    machine = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    with (folder / "console").open("wb") as console, (folder / "reports").open("wb") as reports:
+        command = [
+            *("unshare", "--pid", "--fork", "--kill-child", str(made / "linux")),  # all of its processes end with it
+            *(*_MEMORY, *_CONSOLES, f"initrd={initrd}", f"ssl1=null,fd:{reports.fileno()}", f"uml_dir={folder}"),
+        ]
+        machine = subprocess.Popen(
+            command,
+            env=os.environ | {"LD_PRELOAD": str(made / "full_xstate.so")},
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=console,
+            pass_fds=[reports.fileno()],
+        )
     try:
-        _wait_while_it_reports(machine, reports, seconds)
+        _wait_while_it_reports(machine, folder / "reports", seconds)
     finally:
         machine.kill()
         machine.wait()
@@ -102,7 +109,7 @@ def _wait_while_it_reports(machine: "subprocess.Popen[bytes]", reports: Path, se
         with contextlib.suppress(subprocess.TimeoutExpired):
             machine.wait(seconds)
             return
-        before, reported = reported, reports.stat().st_size if reports.exists() else 0
+        before, reported = reported, reports.stat().st_size
         if reported == before:
             return
 

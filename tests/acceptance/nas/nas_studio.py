@@ -15,7 +15,6 @@ from pathlib import Path
 import yaml
 from contents import sha256, whole_lines
 from nas_servers import STORE, Servers, call, wait_until
-from warm_watchfolder import Fork, Warm
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.mark import write_with_mark
@@ -28,16 +27,6 @@ READY_SECONDS = 180.0
 STOP_SECONDS = 45.0  # it takes 20 s itself, whatever a share does
 DELIVERY_SECONDS = 120.0  # of what nothing is in the way of
 _MOST_WAITS = 3  # for a delivery that goes on
-_AS_ITS_USER = """
-import ctypes, os, pwd
-user = pwd.getpwnam("watchfolder")
-os.initgroups(user.pw_name, user.pw_gid)
-os.setresgid(*3 * [user.pw_gid])
-os.setresuid(*3 * [user.pw_uid])
-ctypes.CDLL(None).prctl(4, 1)  # PR_SET_DUMPABLE, as after an exec: /proc/self is its own
-from watchfolder.console import cli
-cli.main()
-"""
 _MARKS = {".watchfolder-id", "owner.json"}
 
 
@@ -121,8 +110,7 @@ class Studio:
         self.shares = shares
         self.sandbox = sandbox
         self.dropped: dict[str, dict[str, bytes]] = {name: {} for name in SHARES}
-        self.process: Fork | None = None
-        self._warm = Warm(os.environ)
+        self.process: subprocess.Popen[bytes] | None = None
         self._expected: dict[bytes, bytes] = {}
 
     def far(self, share: str) -> Path:
@@ -158,12 +146,12 @@ class Studio:
 
     def start(self) -> None:
         """Start the daemon as its own user, and wait until it is ready."""
-        words = ["-c", _AS_ITS_USER, "run", "-c", str(ROOT / "config.yaml"), "--log-format", "json"]
+        user = ["setpriv", "--reuid=watchfolder", "--regid=watchfolder", "--init-groups"]
+        command = ["python3", "-m", "watchfolder", "run", "-c", str(ROOT / "config.yaml"), "--log-format", "json"]
         before = self.log().count("daemon.ready")
-        log = ROOT / "log"
-        log.touch()
-        environ = os.environ | {"BIZMORI_API_KEY": self.sandbox.key}
-        self.process = self._warm.start(words, environ, Path("/"), [os.devnull, os.devnull, str(log)])
+        with (ROOT / "log").open("ab") as log:
+            environment = os.environ | {"BIZMORI_API_KEY": self.sandbox.key}
+            self.process = subprocess.Popen([*user, *command], env=environment, cwd="/", stderr=log)
         wait_until(lambda: self.log().count("daemon.ready") > before or self._has_ended(), READY_SECONDS, "ready")
         assert not self._has_ended(), self.log()[-2000:]
 
