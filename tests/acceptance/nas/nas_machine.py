@@ -1,7 +1,7 @@
 """A machine with Debian's own user-mode kernel, which mounts real shares of servers that it runs itself.
 
-It needs neither KVM nor a disk: its kernel is a program, which runs the machine's processes at this processor's own pace
-by ptrace, and the rest is one initramfs, built once and cached, and whatever the overlay adds.
+It needs neither KVM nor a disk: its kernel is a program, which runs processes by ptrace, at this processor's own pace;
+the rest is one initramfs, built once and cached, and whatever the overlay adds.
 """
 
 import compileall
