@@ -64,21 +64,10 @@ def call(*command: str | Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.fixture(params=SUITES)
-def machine(request: pytest.FixtureRequest, packages: Path) -> Iterator[Machine]:
-    with Machine({}, read_only_folders={"/packages": packages}, suite=request.param) as machine:
-        yield machine
-
-
 @pytest.fixture
 def on_debian_12(packages: Path) -> Iterator[Machine]:
     with Machine({}, read_only_folders={"/packages": packages}) as machine:
         yield machine
-
-
-@pytest.fixture
-def watchfolder(machine: Machine, sandbox: Sandbox) -> Installation:
-    return running(machine, sandbox)
 
 
 def running(machine: Machine, sandbox: Sandbox) -> Installation:
@@ -91,14 +80,20 @@ def running(machine: Machine, sandbox: Sandbox) -> Installation:
     return there
 
 
-def test_three_lines_protect_a_picture_within_five_minutes(machine: Machine, sandbox: Sandbox) -> None:
-    with stopwatch("Debian package", steps("README.md", "Install on a server")[0]):
-        watchfolder = running(machine, sandbox)
-        watchfolder.drop("first.jpg", PICTURE)
-        watchfolder.await_delivery("first.jpg")
+@pytest.mark.parametrize("suite", SUITES)
+def test_the_package_from_its_three_lines_to_its_purge(suite: str, packages: Path, sandbox: Sandbox) -> None:
+    with Machine({}, read_only_folders={"/packages": packages}, suite=suite) as machine:
+        with stopwatch("Debian package", steps("README.md", "Install on a server")[0]):
+            watchfolder = running(machine, sandbox)
+            watchfolder.drop("first.jpg", PICTURE)
+            watchfolder.await_delivery("first.jpg")
+        expect_the_package_to_the_byte_and_what_it_needs(machine)
+        upgrade_at_work(watchfolder)
+        remove_and_install_again(watchfolder)
+        purge_without_and_with_the_journal(watchfolder)
 
 
-def upgrade(machine: Machine) -> None:
+def install_next(machine: Machine) -> None:
     machine.run("dpkg", "--install", "/packages/next.deb", seconds=120)
 
 
@@ -113,30 +108,7 @@ def purge(machine: Machine, answer: bool | None = None) -> str:
     return machine.run("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "--purge", "watchfolder")
 
 
-def test_an_upgrade_keeps_the_configuration_and_what_is_under_way(watchfolder: Installation) -> None:
-    machine, service = watchfolder.machine, watchfolder.sandbox
-    watchfolder.drop("before.jpg", PICTURE)
-    watchfolder.await_delivery("before.jpg")
-    configuration, process = machine.path(CONFIG).read_text(), watchfolder.facts()["MainPID"]
-    service.processing_seconds = IS_UNDER_WAY_FOR_SECONDS
-    watchfolder.drop("under way.jpg", picture(2))
-    wait_until(lambda: service.paid == 2, COMES_SECONDS, "paid")
-    upgrade(machine)
-    service.processing_seconds = 0.2
-    assert version(machine).startswith("1:")
-    assert machine.path(CONFIG).read_text() == configuration
-    facts = watchfolder.facts()
-    assert (facts["ActiveState"], facts["NRestarts"], facts["Result"]) == ("active", "0", "success")
-    assert facts["MainPID"] != process
-    watchfolder.drop("after.jpg", picture(3))
-    watchfolder.await_delivery("before.jpg", "under way.jpg", "after.jpg")
-    log = watchfolder.log()
-    assert log.index("under way.jpg") < log.rindex("daemon.started") < log.rindex("under way.jpg")
-    assert (service.paid, max(service.paid_files.values()), service.sins) == (3, 1, [])
-
-
-def test_what_is_installed_is_the_package_s_to_the_byte_and_fits_this_debian(machine: Machine) -> None:
-    machine.run("sh", "-ec", "dpkg --install /packages/now/*.deb", seconds=120)
+def expect_the_package_to_the_byte_and_what_it_needs(machine: Machine) -> None:
     assert machine.run("dpkg", "--verify", "watchfolder") == ""
     assert machine.run("dpkg-query", "--show", "--showformat=${Maintainer}", "watchfolder") == (
         "Studio Berg <it@studio-berg.example>"
@@ -148,29 +120,48 @@ def test_what_is_installed_is_the_package_s_to_the_byte_and_fits_this_debian(mac
     assert "not found" not in needs
 
 
-def test_removed_and_installed_again_it_goes_on(watchfolder: Installation) -> None:
+def upgrade_at_work(watchfolder: Installation) -> None:
+    machine, service = watchfolder.machine, watchfolder.sandbox
+    configuration, process = machine.path(CONFIG).read_text(), watchfolder.facts()["MainPID"]
+    service.processing_seconds = IS_UNDER_WAY_FOR_SECONDS
+    watchfolder.drop("under way.jpg", picture(2))
+    wait_until(lambda: service.paid == 2, COMES_SECONDS, "paid")
+    install_next(machine)
+    service.processing_seconds = 0.2
+    assert version(machine).startswith("1:")
+    assert machine.path(CONFIG).read_text() == configuration
+    facts = watchfolder.facts()
+    assert (facts["ActiveState"], facts["NRestarts"], facts["Result"]) == ("active", "0", "success")
+    assert facts["MainPID"] != process
+    watchfolder.drop("after.jpg", picture(3))
+    watchfolder.await_delivery("under way.jpg", "after.jpg")
+    log = watchfolder.log()
+    assert log.index("under way.jpg") < log.rindex("daemon.started") < log.rindex("under way.jpg")
+    assert (service.paid, max(service.paid_files.values()), service.sins) == (3, 1, [])
+
+
+def remove_and_install_again(watchfolder: Installation) -> None:
     machine = watchfolder.machine
     machine.run("dpkg", "--remove", "watchfolder")
     assert not machine.path("/opt/watchfolder").exists()
     assert machine.run("systemctl", "is-active", "watchfolder", check=False).strip() == "inactive"
-    watchfolder.drop("waits.jpg", PICTURE)
-    machine.run("sh", "-ec", "dpkg --install /packages/now/*.deb", seconds=120)
+    watchfolder.drop("waits.jpg", picture(4))
+    install_next(machine)
     watchfolder.await_delivery("waits.jpg")
 
 
-def test_a_purge_keeps_the_journal_unless_somebody_says_otherwise(watchfolder: Installation) -> None:
+def purge_without_and_with_the_journal(watchfolder: Installation) -> None:
     machine = watchfolder.machine
-    watchfolder.drop("meadow.jpg", PICTURE)
-    watchfolder.await_delivery("meadow.jpg")
+    pictures = watchfolder.delivered()
     said = purge(machine)
     assert f"{STATE} stays" in said
     assert any(machine.path(f"{STATE}/history").iterdir())
     left = machine.run("find", "/etc", "/usr", "/opt", "-path", "*watchfolder*", "-type", "f", check=False)
     assert {Path(path).name for path in left.splitlines() if path.startswith("/")} == OF_THIS_TEST
-    machine.run("sh", "-ec", "dpkg --install /packages/now/*.deb", seconds=120)
+    install_next(machine)
     purge(machine, answer=True)
     assert not machine.path(STATE).exists()
-    assert names(watchfolder.photos / "protected") == names(watchfolder.photos / "originals") == {"meadow.jpg"}
+    assert names(watchfolder.photos / "protected") == names(watchfolder.photos / "originals") == pictures
 
 
 def test_a_purge_at_a_terminal_asks_before_the_journal_goes(on_debian_12: Machine) -> None:
@@ -185,7 +176,7 @@ def test_a_purge_at_a_terminal_asks_before_the_journal_goes(on_debian_12: Machin
 def test_an_upgrade_starts_only_what_ran_also_without_being_enabled(on_debian_12: Machine, sandbox: Sandbox) -> None:
     watchfolder = running(on_debian_12, sandbox)
     on_debian_12.run("systemctl", "disable", "watchfolder")
-    upgrade(on_debian_12)
+    install_next(on_debian_12)
     assert watchfolder.facts()["ActiveState"] == "active"
     on_debian_12.run("systemctl", "enable", "watchfolder")
     watchfolder.systemctl("stop")
@@ -208,7 +199,7 @@ def test_an_instance_of_the_template_works_beside_the_first_and_is_upgraded(
     studio = Installation(on_debian_12, sandbox, on_debian_12.path("/srv/studio"))
     studio.drop("before.jpg", PICTURE)
     studio.await_delivery("before.jpg")
-    upgrade(on_debian_12)
+    install_next(on_debian_12)
     studio.drop("after.jpg", picture(2))
     first.drop("after.jpg", picture(3))
     studio.await_delivery("after.jpg")

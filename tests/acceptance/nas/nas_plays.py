@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from nas_servers import wait_until
 from nas_studio import LOCAL, SHARES, Studio, studio
+from waiting import wait_until
 
 REPORTS = Path("/dev/ttyS1")
 ARRIVAL_SECONDS = 180.0

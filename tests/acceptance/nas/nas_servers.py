@@ -1,7 +1,6 @@
 """In the machine: Samba and the kernel's NFS server on one small disk, and what befalls servers. As root."""
 
 import contextlib
-import functools
 import os
 import shutil
 import signal
@@ -10,13 +9,12 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-import waiting
+from waiting import wait_until
 
 STORE = Path("/srv/store")  # what the servers keep
 DISK_BYTES = 300 << 20
 SMB_PORT, NFS_PORT = 445, 2049
 GRACE_SECONDS = 10  # in which an NFS server that starts only lets its clients reclaim; the least that it takes
-wait_until = functools.partial(waiting.wait_until, look_seconds=0.1)  # a look reads the log, or all folders
 _MODULES = ("ext4", "loop", "cifs", "nfs", "nfsv3", "nfsv4", "nfsd", "autofs4", "iptable_filter")
 _SMB_CONF = """[global]
 interfaces = lo

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import yaml
 from contents import sha256, whole_lines
-from nas_servers import STORE, Servers, call, wait_until
+from nas_servers import STORE, Servers, call
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.mark import write_with_mark
