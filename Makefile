@@ -5,7 +5,7 @@ VENV := .venv
 PRODUCT := $(VENV)/.product
 READY := $(VENV)/.ready
 INSTALL := $(VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --use-pep517 --editable
-WORKERS ?= 6
+WORKERS ?= 8
 unexport PYTHONDONTWRITEBYTECODE # else every process of the tests compiles the program and the tests again
 PYTEST := $(VENV)/bin/pytest -q -n $(WORKERS)
 SOURCES := watchfolder tests docs packaging
@@ -19,7 +19,7 @@ demo: $(PRODUCT)
 deb: $(PRODUCT)
 	@$(VENV)/bin/python packaging/debian/build.py $(if $(ARCH),--architecture $(ARCH))
 
-# Three workers a core of two, for the tests wait more than they compute.
+# Four workers a core of two, for the tests wait as much as they compute.
 test: $(READY)
 	@$(PYTEST) --dist=worksteal -m 'not lab'
 

@@ -142,9 +142,20 @@ def names(folder: Path) -> set[str]:
 @pytest.fixture(scope="session")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return /opt/watchfolder, made once for this test run by that machine's own Python from the project's wheel."""
+    wheels = project_wheels(tmp_path_factory)
+    return made_once(tmp_path_factory, "program", lambda made: _make_program(made, wheels))
+
+
+def project_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with all that an installation from the checkout asks for, the builder of the wheel with it."""
     fits = sys.version_info[:2] == ITS_PYTHON
     need_machine("" if fits else f"the wheels of this Python do not fit the one of Debian {SUITE}")
-    return made_once(tmp_path_factory, "program", _make_program)
+    return made_once(tmp_path_factory, "wheels", lambda made: pip("wheel", f"--wheel-dir={made}", PROJECT, "hatchling"))
+
+
+def pip(*arguments: str | Path) -> None:
+    command = [sys.executable, "-m", "pip", "--quiet", *arguments]
+    subprocess.run(command, capture_output=True, timeout=INSTALL_SECONDS, check=True)
 
 
 def need_machine(why_not: str = "") -> None:
@@ -171,10 +182,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callabl
     return made
 
 
-def _make_program(made: Path) -> None:
-    wheels = made.with_name("wheels")
-    wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(wheels), str(PROJECT)]
-    subprocess.run(wheel, capture_output=True, timeout=300, check=True)
+def _make_program(made: Path, wheels: Path) -> None:
     with Machine({"/opt/watchfolder": made}, read_only_folders={"/wheels": wheels}) as machine:
         machine.run("python3", "-m", "venv", "/opt/watchfolder", seconds=INSTALL_SECONDS)
         pip = ("/opt/watchfolder/bin/pip", "install", "--quiet", "--no-index", "--find-links=/wheels")

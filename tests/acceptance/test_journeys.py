@@ -29,7 +29,7 @@ pytestmark = pytest.mark.lab
 
 @cache
 def _bases() -> Mapping[str, bytes]:
-    jpegs = {f"{seed}.jpg": sample("jpeg", width=1500, height=1130, seed=seed) for seed in range(4)}
+    jpegs = {f"{seed}.jpg": sample("jpeg", width=600, height=450, seed=seed) for seed in range(4)}
     kinds = {"png": "png", "webp": "webp", "tif": "tiff", "bmp": "bmp"}
     return jpegs | {f"x.{ending}": sample(kind, width=320, height=240, seed=9) for ending, kind in kinds.items()}
 

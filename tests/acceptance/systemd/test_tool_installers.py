@@ -1,12 +1,21 @@
 """The program from pipx and uv, out of the checkout: what `watchfolder init` writes starts this very program."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from installation import PROJECT, Installation, made_once, picture, program, sandbox, steps, stopwatch
+from installation import (
+    PROJECT,
+    Installation,
+    made_once,
+    picture,
+    pip,
+    program,
+    project_wheels,
+    sandbox,
+    steps,
+    stopwatch,
+)
 from machine import Machine
 
 from watchfolder.sandbox import Sandbox
@@ -29,19 +38,12 @@ cd /src
 @pytest.fixture(scope="session")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with pipx and uv, made once for this test run."""
-    return made_once(tmp_path_factory, "tools", lambda made: pip("install", "--target", str(made), *TOOLS))
+    return made_once(tmp_path_factory, "tools", lambda made: pip("install", f"--target={made}", *TOOLS))
 
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with all that an installation from the checkout asks for, the builder of the wheel with it."""
-    wanted = (str(PROJECT), "hatchling")
-    return made_once(tmp_path_factory, "all-wheels", lambda made: pip("wheel", "--wheel-dir", str(made), *wanted))
-
-
-def pip(*arguments: str) -> None:
-    command = [sys.executable, "-m", "pip", "--quiet", *arguments]
-    subprocess.run(command, capture_output=True, timeout=INSTALL_SECONDS, check=True)
+    return project_wheels(tmp_path_factory)
 
 
 @pytest.fixture
