@@ -121,7 +121,7 @@ def test_by_another_accounts_key_it_waits_and_is_not_bought_there(begin: Open) -
     shop.live_again()
     shop.pass_time(LATER)
     shop.work(lambda: shop.order().refused_by)
-    assert "known only by the API key" in shop.order().last_error
+    assert "the API key and the address that it was begun with" in shop.order().last_error
     assert (calls(service, "create"), service.orders) == (1, {})
 
 

@@ -67,5 +67,5 @@ class Partners:
 def _pair(pairs: Pairs, original: Ready, picture: Ready) -> Sequence[Ready] | Decision:
     if original.format and picture.format and not pairs.fits(original.format, picture.format):
         what = f"a {picture.format.label} is not compared with a {original.format.label}"
-        return wait_for_other(f"{what}, its original {original.name}")
+        return wait_for_other(f"{what}, its original {original.name}: put one of its own kind there")
     return [original, picture]

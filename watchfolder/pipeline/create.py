@@ -132,7 +132,7 @@ def _refuse_another_key(context: StepContext, order: Order) -> None:
     if order.charged:
         if not flow_of(order).is_listed:
             context.service.ping()  # a key that is refused itself says nothing of the order
-        reason = "what became of this order is known only by the API key, and at the address, with which it was begun"
+        reason = "only the API key and the address that it was begun with tell what became of it: set them again"
         raise Blocked(reason, code=OTHER_KEY, scope=Scope.ORDER)
     if order.was_rebuilt:
         raise Reject(

@@ -20,7 +20,7 @@ from watchfolder.services import flow_of
 from watchfolder.services.addresses import name_in
 from watchfolder.services.link_files import Line, link_file
 
-_NO_RECIPIENT = "nobody is named as the recipient of what its addresses lead to"
+_NO_RECIPIENT = "nobody is named any more as the recipient of what its addresses lead to: name somebody again"
 _GONE = Why(reason="The list was taken out of the work folder. The history tells of its lines.", code="GONE")
 _UNKNOWN = "What was known of the list is lost: this address may have been fetched and paid for."
 

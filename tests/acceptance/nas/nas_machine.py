@@ -8,6 +8,7 @@ import compileall
 import contextlib
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,8 @@ _CONSOLES = ("quiet", "console=ttyS0", "con=null", "ssl=null", "ssl0=null,fd:1")
 
 def obstacle() -> str:
     """Return why the machine cannot be built or run here, "" when it can."""
+    if platform.machine() != "x86_64":
+        return "the user-mode kernel is made for x86-64 alone"
     missing = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
     if os.geteuid() != 0:
         return "only root can build a machine"
