@@ -104,7 +104,7 @@ class Sandbox(Options):
             *((method, TRAP, "trap", self._follow) for method in ("GET", "POST", "PUT")),
         ]
         views = {(method, path, f"{operation} {method} {path}"): view for method, path, operation, view in routes}
-        app.url_map = _url_map(tuple(views))
+        app.url_map = _routes(tuple(views))
         app.view_functions.update({endpoint: view for (_, _, endpoint), view in views.items()})
         app.before_request(self._api.let_in)
         app.register_error_handler(ApiRefusal, lambda refusal: ({"code": refusal.code}, refusal.status))
@@ -251,6 +251,6 @@ def _record_of(order: SandboxOrder) -> OrderRecord:
 
 
 @cache
-def _url_map(rules: tuple[tuple[str, str, str], ...]) -> Map:
+def _routes(rules: tuple[tuple[str, str, str], ...]) -> Map:
     """Return the map of (method, path, endpoint); it takes 20 ms to make, and all sandboxes have the same."""
     return Map([Rule(path, methods=[method], endpoint=endpoint) for method, path, endpoint in rules])
