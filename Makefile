@@ -5,9 +5,8 @@ VENV := .venv
 PRODUCT := $(VENV)/.product
 READY := $(VENV)/.ready
 INSTALL := $(VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --use-pep517 --editable
-WORKERS ?= 8
 unexport PYTHONDONTWRITEBYTECODE # else every process of the tests compiles the program and the tests again
-PYTEST := $(VENV)/bin/pytest -q -n $(WORKERS)
+PYTEST = $(VENV)/bin/pytest -q -n $(WORKERS)
 SOURCES := watchfolder tests docs packaging
 
 .PHONY: demo deb test test-lab nas torture bench check fix man sandbox
@@ -20,11 +19,13 @@ deb: $(PRODUCT)
 	@$(VENV)/bin/python packaging/debian/build.py $(if $(ARCH),--architecture $(ARCH))
 
 # Four workers a core of two, for the tests wait as much as they compute.
+test: WORKERS := 8
 test: $(READY)
 	@$(PYTEST) --dist=worksteal -m 'not lab'
 
 # All other tests: what takes minutes, wants root or starts programs that `.ci/run` installs. A file's tests stay with
 # one worker, which starts its servers once; the longest come first (`tests/conftest.py`).
+test-lab: WORKERS := 5
 test-lab: $(READY)
 	@$(PYTEST) --dist=loadfile --no-loadscope-reorder -m lab
 

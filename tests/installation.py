@@ -185,8 +185,8 @@ def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callabl
 def _make_program(made: Path, wheels: Path) -> None:
     with Machine({"/opt/watchfolder": made}, read_only_folders={"/wheels": wheels}) as machine:
         machine.run("python3", "-m", "venv", "/opt/watchfolder", seconds=INSTALL_SECONDS)
-        pip = ("/opt/watchfolder/bin/pip", "install", "--quiet", "--no-index", "--find-links=/wheels")
-        machine.run(*pip, "watchfolder", seconds=INSTALL_SECONDS)
+        install = ("/opt/watchfolder/bin/pip", "install", "--quiet", "--no-index", "--find-links=/wheels")
+        machine.run(*install, "watchfolder", seconds=INSTALL_SECONDS)
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ class Client:
             raise self._refusal(call, answer, envelope)
         is_plain_yes = call is Call.WEBHOOK and answer.status == 204  # noqa: PLR2004 (No Content, to a removal)
         if not envelope.has_data and not is_plain_yes:
-            raise faulty("it is none of its API")
+            raise faulty("it is not what its API answers")
         return read(envelope.data)
 
     def _refusal(self, call: Call, answer: Response, envelope: Envelope) -> WatchfolderError:

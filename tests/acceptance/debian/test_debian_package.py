@@ -36,6 +36,7 @@ BUILDER = {"DEBFULLNAME": "Studio Berg", "DEBEMAIL": "it@studio-berg.example"}
 PICTURE = picture(1)
 STATE = "/var/lib/watchfolder"
 OF_THIS_TEST = {"shares.conf", "in-a-hurry.conf"}  # drop-ins that Installation adds, as an administrator might
+DROPPED = {"first.jpg", "under way.jpg", "after.jpg", "waits.jpg"}  # in the life of the package
 IS_UNDER_WAY_FOR_SECONDS = 15.0  # long enough for an upgrade to begin
 
 
@@ -152,7 +153,6 @@ def remove_and_install_again(watchfolder: Installation) -> None:
 
 def purge_without_and_with_the_journal(watchfolder: Installation) -> None:
     machine = watchfolder.machine
-    pictures = watchfolder.delivered()
     said = purge(machine)
     assert f"{STATE} stays" in said
     assert any(machine.path(f"{STATE}/history").iterdir())
@@ -161,7 +161,7 @@ def purge_without_and_with_the_journal(watchfolder: Installation) -> None:
     install_next(machine)
     purge(machine, answer=True)
     assert not machine.path(STATE).exists()
-    assert names(watchfolder.photos / "protected") == names(watchfolder.photos / "originals") == pictures
+    assert names(watchfolder.photos / "protected") == names(watchfolder.photos / "originals") == DROPPED
 
 
 def test_a_purge_at_a_terminal_asks_before_the_journal_goes(on_debian_12: Machine) -> None:
