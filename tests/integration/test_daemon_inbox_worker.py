@@ -65,3 +65,12 @@ def test_each_entry_of_a_listing_and_each_block_of_a_file_is_an_answer(tmp_path:
     assert len(answers) - of_the_listing >= 5
     list(disk.scan(str(tmp_path)))
     assert len(answers) - of_the_listing < 51  # it hears no more
+
+
+def test_work_on_the_entries_of_a_large_folder_is_no_silence(tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / f"{number}.jpg").touch()
+    answers: list[str] = []
+    with disk.tell_answer(lambda: answers.append("")):
+        heard = [len(answers) for _ in disk.scan(str(tmp_path))]
+    assert heard == sorted(set(heard))  # between any two of them

@@ -50,7 +50,9 @@ def scan(
                 raise
             on_fault(folder, fault)
             continue
-        yield from entries
+        for entry in entries:
+            answered()  # what is done with the entries of a large folder is no silence of its disk
+            yield entry
         if recursive:
             waiting += [name for name in folders if not skip_folder(os.path.basename(name))]
 
