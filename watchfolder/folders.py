@@ -152,6 +152,11 @@ class Folders:
         """Return our work folder in the inbox's file system."""
         return _work_of(inbox).under(self._instance)
 
+    def is_moved(self, inbox: Inbox, work: str) -> bool:
+        """Is that work folder this inbox's own, and only the inbox has another path now? Its token came along."""
+        token, below = self._known[inbox.path].token, self.work(inbox).path.removeprefix(inbox.path)
+        return any(known.token == token and work == path + below for path, known in self._known.items())
+
     def require_no_other(self, inbox: Inbox, instance: Callable[[], str]) -> None:
         """Check, changing nothing, that no other watchfolder than `instance` ("": none yet) works there.
 

@@ -68,14 +68,15 @@ class WorkFolder:
         batch.sync()
 
     @disk.folders_kept_open()
-    def move_in(self, before: str, key: str) -> None:
+    def move_in(self, before: str, key: str, *, is_here: bool) -> None:
         """Move an order's folder here from the work folder that the inbox had `before`, if it lies there.
 
-        The copy of its entry is the last to move: where that is, all is. Raises FolderFault where nobody can look.
+        The copy of its entry is the last to move: where that is, all is; or `is_here` says that the folder before is
+        this one. Raises FolderFault where nobody can look.
         """
         copy = self.place_of(key, ORDER_COPY)
         if not os.path.isdir(before):
-            if disk.stat_of(copy) is None:
+            if not is_here and disk.stat_of(copy) is None:
                 reason = "files of orders that are under way lie there, and it is away: bring it back"
                 way_out = f"if it is gone for good: mkdir -p {quoted(before)}"
                 raise FolderFault.at(before, f"{reason}; {way_out}", code="ENOENT")

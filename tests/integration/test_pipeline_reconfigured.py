@@ -1,6 +1,7 @@
 """The configuration changes while orders are under way: each picture comes home, and none is bought twice."""
 
 import contextlib
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from shop import OTHER, PICTURE, Killed, Open, Shop
 from watchfolder import disk
 from watchfolder.disk import Place
 from watchfolder.order import State
-from watchfolder.pipeline import timing
+from watchfolder.pipeline import StepContext, timing
 from watchfolder.sandbox import Sandbox
+from watchfolder.work import WorkFolder
 
 
 def change(shop: Shop, inbox: str = "photos", **settings: Any) -> None:  # noqa: ANN401 - a YAML's values
@@ -91,6 +93,38 @@ def test_an_order_whose_inbox_has_only_another_path_lies_where_it_lay(begin: Ope
     shop.pass_time(3600)
     shop.to_the_end()
     shop.folder("inbox").mkdir(exist_ok=True)
+    assert_home(shop, service)
+
+
+def move_inbox(shop: Shop) -> None:
+    """Give the inbox another path, with all that is in it."""
+    elsewhere = shop.folder("elsewhere")
+    shop.folder("inbox").rename(elsewhere)
+    change(shop, path=str(elsewhere), work=str(elsewhere / ".watchfolder"))
+
+
+@pytest.mark.parametrize(
+    ("door", "call", "state"), [(WorkFolder, "make_folder", State.CLAIMING), (StepContext, "record", State.DELIVERED)]
+)
+def test_an_order_that_has_no_work_folder_goes_with_its_inbox(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, door: type, call: str, state: State
+) -> None:
+    shop, service = begin()
+    died = threading.Event()
+
+    def die(*_: object) -> None:
+        died.set()
+        raise Killed
+
+    shop.drop("sub/a.jpg")
+    with monkeypatch.context() as dying, contextlib.suppress(Killed):  # which a step's thread keeps to itself
+        dying.setattr(door, call, die)
+        shop.work(died.is_set)
+    assert shop.order().state is state
+    move_inbox(shop)
+    shop.pass_time(3600)
+    shop.to_the_end()
+    shop.folder("inbox").mkdir()
     assert_home(shop, service)
 
 

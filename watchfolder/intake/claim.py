@@ -12,7 +12,7 @@ from watchfolder.config import ApiSection, Inbox
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
-from watchfolder.folders import sweep_folders
+from watchfolder.folders import Folders, sweep_folders
 from watchfolder.intake import obstacles
 from watchfolder.intake.decide import Ready, may_not_move
 from watchfolder.intake.dedup import Dedup, DedupScope, Left, Sorted
@@ -90,10 +90,10 @@ class Claims:
             taken = [file for file in moved if self._is_as_found(order, file)]
         return self._keep(order, taken)
 
-    def recover(self) -> None:
+    def recover(self, folders: Folders) -> None:
         """Complete or undo what a crash left behind in this inbox. Raises FolderFault."""
         self._sweep()  # first: a name that was held is free again
-        self._move_over()
+        self._move_over(folders)
         orders = self._journal.orders(self._inbox.name)
         awaited = {child.key for order in orders for child in order.children}  # their parent lets them begin
         for order in orders:
@@ -104,11 +104,11 @@ class Claims:
                 self._rebuild(key)
         self._check_serials()
 
-    def _move_over(self) -> None:
+    def _move_over(self, folders: Folders) -> None:
         """Fetch the files of its orders into the present work folder: its path or work folder may have changed."""
         for order in self._journal.orders(self._inbox.name):
             if order.is_open and order.work not in {"", self._work.path}:
-                self._work.move_in(order.work, order.key)
+                self._work.move_in(order.work, order.key, is_here=folders.is_moved(self._inbox, order.work))
                 self._journal.note(order, work=self._work.path)
                 event("order.moved_over", order=order.key, inbox=order.inbox, before=order.work)
 

@@ -70,7 +70,7 @@ class Intake:
         """Check the folders and deal with what a crash left; return when to try again if that failed."""
         try:
             self._folders.require_room(self.inbox, self.health.needs)
-            self._claims.recover()
+            self._claims.recover(self._folders)
         except FolderFault as fault:
             self.health.explain(fault)
             return now + _FAULT_SECONDS
