@@ -17,6 +17,7 @@ REPORT = re.compile(r"^(\d+) cases, (\d+) violations, \d+ s$", re.MULTILINE)
     ("campaign", "at_least"),
     [
         pytest.param("death: ", 90, id="a_death_at_any_call_loses_and_pays_nothing_twice"),
+        pytest.param("death, then a change", 15, id="a_death_before_the_configuration_changes_loses_nothing"),
         pytest.param("two deaths", 15, id="a_death_in_the_recovery_from_a_death_loses_and_pays_nothing_twice"),
         pytest.param("an error once", 15, id="an_error_at_any_call_is_survived"),
         pytest.param("an error that lasts", 8, id="an_error_that_lasts_is_told_and_outlasted"),

@@ -26,6 +26,7 @@ import refusals
 import small_disks
 import strace_log
 from campaign import Play, Row, Verdict, play_all
+from changes import CHANGED
 from faults import Action, fast_root
 from stage import Stage, keep_mounts_private, stage
 from stories import STORIES, Story
@@ -93,6 +94,9 @@ _SHORT = {  # one case in so many
     "death: embed: answer lost": 60,
     "death: embed: link run out": 60,
     "death: embed: key taken": 30,
+    "death, then a change: inbox moved: one file": 30,
+    "death, then a change: inbox begun elsewhere: three in one order": 12,
+    "death, then a change: another service: one file": 40,
     "two deaths: one file": 16,
     "an error, then death: one file": 40,
     "an error once: one file": 40,
@@ -119,7 +123,11 @@ _RECOVERED_FROM = {  # of the thousands of pairs of deaths, one in so many
     "reuse": 28,
     "twins": 28,
     "embed": 28,
+    "inbox moved: one file": 7,
+    "inbox begun elsewhere: one file": 7,
+    "inbox begun elsewhere: three in one order": 28,
 }
+_DEATHS_BEFORE_CHANGE = 8  # of one file all, of other lives one in so many
 
 
 def main() -> int:
@@ -187,9 +195,12 @@ def _campaigns(stage: Stage, shelf: Path, first_deaths: int) -> Iterator[tuple[s
 
 def _with_library(stage: Stage, first_deaths: int) -> Iterator[tuple[str, Make]]:
     for story in STORIES.values():
-        yield f"death: {story.name}", partial(_deaths, stage, story)
+        yield f"death: {story.name}", partial(_deaths, stage, story, 1)
+    for name, story in CHANGED.items():
+        share = 1 if name.endswith(": one file") else _DEATHS_BEFORE_CHANGE
+        yield f"death, then a change: {name}", partial(_deaths, stage, story, share)
     for name in _RECOVERED_FROM:
-        yield f"two deaths: {name}", partial(_second_deaths, stage, STORIES[name], first_deaths)
+        yield f"two deaths: {name}", partial(_second_deaths, stage, deaths.KNOWN[name], first_deaths)
     for story in (each for each in STORIES.values() if not each.command):
         yield f"an error, then death: {story.name}", partial(_deaths_after_errors, stage, story)
     for action, words in ((Action.FAIL_ONCE, "an error once"), (Action.FAIL_FROM, "an error that lasts")):
@@ -213,9 +224,10 @@ def _audit(story: Story, group: str) -> tuple[int, Cases]:
     return 1, iter([(audit.play, (group, story.name))])
 
 
-def _deaths(stage: Stage, story: Story, group: str) -> tuple[int, Cases]:
+def _deaths(stage: Stage, story: Story, share: int, group: str) -> tuple[int, Cases]:
     calls = deaths.calls_of(stage, story)
-    return len(calls), ((deaths.play, each) for each in deaths.deaths_of(group, story.name, calls))
+    found = islice(deaths.deaths_of(group, story.name, calls), share - 1, None, share)
+    return len(calls), ((deaths.play, each) for each in found)
 
 
 def _exfat_deaths(stage: Stage, story: Story, group: str) -> tuple[int, Cases]:

@@ -1,4 +1,4 @@
-"""Death at every call: before it, after it, amid it; and once more during the recovery."""
+"""Death at every call: before it, after it, amid it; and once more during the recovery, perhaps from a change."""
 
 import errno
 import time
@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from itertools import islice
 
 from campaign import Verdict
+from changes import CHANGED
 from faults import Action, Call, Plan
 from nursery import Ending
 from stage import Stage
 from stories import STORIES, Story
 from witness import complaints, plain
 
+KNOWN = STORIES | CHANGED
 _LIVES = 3
 _GAPS = (1, 2, 3)
 _STILL_SECONDS = 1.0
@@ -76,6 +78,7 @@ def second_deaths_of(stage: Stage, group: str, story: Story, share: int) -> Iter
         stage.clear()
         story.set_up(stage)
         stage.run(first.plan, mischief=story.mischief)
+        story.change(stage)
         stage.run()
         recovery = tuple(sorted(plain(where([call], 1, stage)) for call in stage.faults.calls()))  # threads take turns
         if recovery in known:
@@ -86,7 +89,7 @@ def second_deaths_of(stage: Stage, group: str, story: Story, share: int) -> Iter
 
 
 def play(stage: Stage, death: Death) -> Verdict:
-    story = STORIES[death.story]
+    story = KNOWN[death.story]
     stage.clear()
     outcome = story.set_up(stage)
     found = []
@@ -98,6 +101,7 @@ def play(stage: Stage, death: Death) -> Verdict:
     calls = stage.faults.calls()
     if was_struck != (ending.word == "killed"):
         found.append(f"struck {stage.faults.struck} times, yet it ended: {ending.word} {ending.error}")
+    story.change(stage)
     if death.second is not None:
         stage.run(death.second)
         was_struck = stage.faults.struck > 0

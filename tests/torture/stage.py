@@ -75,9 +75,10 @@ class Stage:
         self.aside = aside
         self.root = aside / "root"
         self.traits = Trait.COUNT_SENDS
-        self.elsewhere: dict[str, Path] = {}  # folders that lie on another file system
+        self.elsewhere: dict[str, Path] = {}  # folders with another place, as on another file system
         self.settings: dict[str, object] = {}  # of the inbox, besides its folders
         self.foreign: dict[str, bytes] = {}  # files of other people below root, which must stay as they are
+        self.has_inbox = True
         self.more_inboxes = ""  # further lines of the configuration
         self._faults = faults
         self._nursery = nursery
@@ -91,7 +92,7 @@ class Stage:
         for folder in self.elsewhere.values():
             shutil.rmtree(folder, ignore_errors=True)
         self.elsewhere, self.settings = {}, {"duplicates": "again"}  # but for the stories that are about that
-        self.foreign, self.more_inboxes = {}, ""
+        self.foreign, self.has_inbox, self.more_inboxes = {}, True, ""
         shutil.rmtree(self.root, ignore_errors=True)
         for name in ("inbox", "outbox", "quarantine", "state"):
             (self.root / name).mkdir(parents=True)
@@ -128,7 +129,7 @@ class Stage:
 
     def drop(self, picture: Picture) -> Path:
         """Put the picture into the inbox; no daemon is at work yet."""
-        place = self.root / "inbox" / picture.name
+        place = self.folder("inbox") / picture.name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(picture.link or picture.content)
         return place
@@ -208,13 +209,11 @@ class Stage:
         path = self.aside / "config.yaml"
         names = ["outbox", "quarantine", *(() if self.settings.get("service") == "ai-detection" else ["originals"])]
         folders = {name: str(self.folder(name)) for name in names}
-        inbox = {"path": f"{self.root}/inbox", **folders, "settle_seconds": 0, **self.settings}
+        inbox = {"path": str(self.folder("inbox")), **folders, "settle_seconds": 0, **self.settings}
         path.write_text(
             f"api: {{base_url: '{self.sandbox.url}', requests_per_minute: 0, reads: v3}}\n"
-            f"state_dir: {self.root}/state\n"
-            "inboxes:\n"
-            f"  {INBOX}: {json.dumps(inbox)}\n"
-            f"{self.more_inboxes}",
+            f"state_dir: {self.folder('state')}\n"
+            "inboxes:\n" + (f"  {INBOX}: {json.dumps(inbox)}\n" if self.has_inbox else "") + f"{self.more_inboxes}",
             "utf-8",
         )
         return path

@@ -25,6 +25,7 @@ class Story:
     set_up: Callable[[Stage], Outcome]
     mischief: str = ""  # of warm.MISCHIEF, done to the stage's accomplice
     command: tuple[str, ...] = ()  # what the faults befall, instead of a daemon
+    change: Callable[[Stage], None] = lambda _: None  # of the configuration, after the first death
 
 
 def _drop_all(stage: Stage, pictures: Sequence[Picture]) -> Outcome:

@@ -186,7 +186,7 @@ def _of_strays(stage: Stage, folders: Sequence[str], *, parked: int) -> Iterator
             for each in instance.iterdir():
                 if each.is_dir():
                     yield f"{folder}: orphaned work folder {plain(each.name)}"
-    for name, path in _files(stage.root / "state"):
+    for name, path in _files(stage.folder("state")):
         if name in _OF_STATE or name.startswith("history/"):
             continue
         what = _state_of(path) if name.startswith("journal/") and name.endswith(".json") else ""
@@ -217,7 +217,7 @@ def _state_of(path: Path) -> str:
 def history(stage: Stage) -> tuple[list[dict[str, object]], int]:
     """Return the lines that can be read, and how many cannot."""
     lines, torn = [], 0
-    for _, path in _files(stage.root / "state" / "history"):
+    for _, path in _files(stage.folder("state") / "history"):
         for line in path.read_bytes().splitlines():
             try:
                 lines.append(json.loads(line))
