@@ -11,7 +11,7 @@ from typing import Literal, cast
 from typing_extensions import override
 from waiting import wait_until
 
-Mood = Literal["well", "refuses", "hangs", "drips", "redirects", "endless"]
+Mood = Literal["well", "refuses", "hangs", "drips", "redirects", "endless", "breaks"]
 
 
 @dataclass
@@ -98,9 +98,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self.receiver.ended.wait(60)
             case "refuses":
                 self.send_error(500)
-            case "redirects":
+            case "redirects" | "breaks":
                 self.send_response(302)
-                self.send_header("Location", "/elsewhere")
+                self.send_header("Location", "/elsewhere" if mood == "redirects" else "http://[")  # which raises
                 self.end_headers()
             case "well":
                 statuses = self.receiver.statuses

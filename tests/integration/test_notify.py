@@ -135,11 +135,12 @@ def test_a_service_that_drips_is_given_up_after_a_while(daemon: Daemon) -> None:
         assert len(dripping.calls) == 1  # nothing more is begun beside a try that never ended
 
 
+@pytest.mark.parametrize("mood", ["refuses", "breaks"])
 def test_a_service_that_is_dead_costs_a_few_tries_and_one_line(
-    daemon: Daemon, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    daemon: Daemon, mood: "Receiver", caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delivery, "TRY_SECONDS", 20.0)
-    with receiving("refuses") as receiver:
+    with receiving(mood) as receiver:  # type: ignore[arg-type]  # a literal
         daemon.alarms.follow(daemon.config(receiver))
         daemon.says(blocked="credits are used up")
         wait_until(lambda: daemon.notified["dropped"] == 1)
@@ -304,6 +305,20 @@ def test_a_redirect_is_not_followed(daemon: Daemon, caplog: pytest.LogCaptureFix
         wait_until(lambda: told(caplog, "heartbeat.unheard"))
         assert {call.path for call in monitor.calls} == {"/ping"}
     assert len(told(caplog, "heartbeat.unheard")) == 1
+
+
+def test_an_outage_of_the_monitor_is_told_once_and_so_is_its_end(
+    daemon: Daemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with receiving("refuses") as monitor:
+        beating(daemon, monitor)
+        daemon.says(seconds=0.1)
+        monitor.until(2)
+        monitor.mood = "well"
+        wait_until(lambda: told(caplog, "heartbeat.heard"))
+        monitor.until(len(monitor.calls) + 2)
+    assert [len(told(caplog, name)) for name in ("heartbeat.unheard", "heartbeat.heard")] == [1, 1]
 
 
 def test_an_answer_without_end_is_read_to_a_bound(daemon: Daemon) -> None:

@@ -147,9 +147,6 @@ class Heartbeat:
                 if is_heard and not stop.is_set():  # once, not every minute of an outage
                     event("heartbeat.unheard", logging.WARNING, reason=error.reason, code=error.code)
                 is_heard, seconds = False, AGAIN_SECONDS
-            except Exception:  # noqa: BLE001 - nothing may end this thread silently
-                event("heartbeat.broke", logging.ERROR, trace=True)
-                seconds = EVERY_SECONDS
             else:
                 if not is_heard:
                     event("heartbeat.heard")

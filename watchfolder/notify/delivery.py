@@ -50,21 +50,19 @@ def label(number: int, address: SecretStr) -> str:
 
 
 def recipient(address: SecretStr) -> Deliver:
-    """Return a function that sends a message to the address and tells whether it was taken. It may block for long."""
+    """Return a function that sends a message to the address and tells whether it was taken. It may block for long.
+
+    It raises nothing: apprise takes whatever breaks one of its plugins for a message that was not taken.
+    """
     from apprise import NotifyFormat, NotifyType
 
     service = _open(address)
 
     def deliver(message: Message) -> bool:
         kind = NotifyType.SUCCESS if message.is_good else NotifyType.WARNING
-        try:
-            return bool(
-                service.notify(
-                    body=message.text, title=message.subject, notify_type=kind, body_format=NotifyFormat.TEXT
-                )
-            )
-        except Exception:  # noqa: BLE001 - of any of a hundred plugins; its text may quote the address
-            return False
+        return bool(
+            service.notify(body=message.text, title=message.subject, notify_type=kind, body_format=NotifyFormat.TEXT)
+        )
 
     return deliver
 
@@ -88,18 +86,24 @@ def _open(address: SecretStr) -> "Apprise":
 class Attempt:
     """One try, in a thread of its own, which is left behind when it never ends."""
 
-    def __init__(self, deliver: Deliver, message: Message) -> None:
-        self.has_arrived = False
-        self.over = threading.Event()
+    def __init__(self, deliver: Deliver, message: Message, change: threading.Condition | None = None) -> None:
+        self.has_arrived: bool | None = None  # while it is under way
         self.message = message
         self._deliver = deliver
+        self._change = change or threading.Condition()
         threading.Thread(target=self._run, name="notify-try", daemon=True).start()
 
+    def wait(self, is_stopped: Callable[[], bool] = lambda: False) -> bool:
+        """Wait, for a while, until it is over or `is_stopped`, which `change` tells of; has the message arrived?"""
+        with self._change:
+            self._change.wait_for(lambda: self.has_arrived is not None or is_stopped(), TRY_SECONDS)
+        return bool(self.has_arrived)
+
     def _run(self) -> None:
-        try:
-            self.has_arrived = self._deliver(self.message)
-        finally:
-            self.over.set()
+        has_arrived = self._deliver(self.message)
+        with self._change:
+            self.has_arrived = has_arrived
+            self._change.notify()
 
 
 class MessageQueue:
@@ -112,7 +116,7 @@ class MessageQueue:
         self._waiting: deque[Message] = deque()
         self._change = threading.Condition()
         self._attempt: Attempt | None = None
-        self._is_stopped = threading.Event()
+        self._is_stopped = False
         self._thread: threading.Thread | None = None
 
     def send(self, message: Message) -> None:
@@ -128,10 +132,8 @@ class MessageQueue:
 
     def stop(self) -> None:
         """End at once; what was not sent is dropped."""
-        self._is_stopped.set()
-        if self._attempt is not None:
-            self._attempt.over.set()
         with self._change:
+            self._is_stopped = True
             while self._waiting:
                 self._drop(self._waiting.popleft(), "stopping")
             self._change.notify()
@@ -141,34 +143,32 @@ class MessageQueue:
     def _run(self) -> None:
         while True:
             with self._change:
-                self._change.wait_for(lambda: self._waiting or self._is_stopped.is_set())
-                if self._is_stopped.is_set():
+                self._change.wait_for(lambda: self._waiting or self._is_stopped)
+                if self._is_stopped:
                     return
                 message = self._waiting.popleft()
             self._retry(message)
 
     def _retry(self, message: Message) -> None:
-        for seconds in (*TRY_AGAIN_SECONDS, None):
+        for seconds in (*TRY_AGAIN_SECONDS, 0.0):
             if self._try(message):
                 self._count("sent")
                 event("notification.sent", to=self.label, subject=message.subject)
                 return
-            if seconds is not None and self._is_stopped.wait(seconds):
-                break
-        why = "stopping" if self._is_stopped.is_set() else "the service did not take it"
+            with self._change:
+                if self._change.wait_for(lambda: self._is_stopped, seconds):
+                    break
+        why = "stopping" if self._is_stopped else "the service did not take it"
         self._drop(message, why)
 
     def _try(self, message: Message) -> bool:
         last = self._attempt
-        if last is not None and not last.over.is_set():
+        if last is not None and last.has_arrived is None:
             return False  # it hangs: no second thread beside it
         if last is not None and last.message is message and last.has_arrived:
             return True  # the last try took it after we had stopped waiting
-        self._attempt = attempt = Attempt(self._deliver, message)
-        if self._is_stopped.is_set():  # `stop` came too early to see this attempt
-            return False
-        attempt.over.wait(TRY_SECONDS)
-        return attempt.has_arrived
+        self._attempt = Attempt(self._deliver, message, self._change)
+        return self._attempt.wait(lambda: self._is_stopped)
 
     def _drop(self, message: Message, reason: str) -> None:
         self._count("dropped")

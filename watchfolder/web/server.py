@@ -5,7 +5,6 @@ is closed, first of the address that has most of them. A limit for each address 
 proxy.
 """
 
-import heapq
 import logging
 import socket
 import threading
@@ -14,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from http import HTTPStatus
-from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from waitress import wasyncore  # type: ignore[import-untyped]  # waitress ships no types
@@ -56,7 +54,7 @@ class Traffic:
 
 
 class _Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # as above
-    """Gives quick and slow paths threads of their own, and keeps the requests that are held back."""
+    """Gives quick and slow paths threads of their own, and has requests wait that are held back."""
 
     def __init__(self, traffic: Traffic) -> None:
         super().__init__()
@@ -65,9 +63,6 @@ class _Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # as above
         for dispatcher in (self._quick, self._slow):
             dispatcher.set_thread_count(_FEW_THREADS)
         self.set_thread_count(_THREADS)
-        self._held: list[tuple[float, int, Channel]] = []
-        self._numbers = count()
-        self._guard = threading.Lock()
 
     def add_task(self, task: "Channel") -> None:
         request = task.requests[0]
@@ -76,26 +71,21 @@ class _Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # as above
         method, authorization = getattr(request, "command", ""), headers.get("AUTHORIZATION", "")
         asked = Asked(method, _path_of(request), task.addr[0], forwarded_for, authorization)
         seconds = self._traffic.hold_back(asked)
-        if seconds <= 0:
+        if seconds > 0:
+            task.held_until = time.monotonic() + seconds
+        else:
             self._start(task)
-            return
-        task.is_held = True
-        with self._guard:
-            if len(self._held) > _CONNECTIONS + _BUSY_CONNECTIONS:  # most of them have lost their client by now
-                self._held = [each for each in self._held if each[2].connected]
-                heapq.heapify(self._held)
-            heapq.heappush(self._held, (time.monotonic() + seconds, next(self._numbers), task))
 
-    def let_go(self, now: float) -> float:
+    def let_go(self, channels: "Collection[Channel]", now: float) -> float:
         """Start what was held back for long enough; return in how many seconds to look again."""
-        while True:
-            with self._guard:
-                if not self._held or self._held[0][0] > now:
-                    return min(_LOOP_SECONDS, self._held[0][0] - now) if self._held else _LOOP_SECONDS
-                _, _, task = heapq.heappop(self._held)
-            task.is_held = False
-            if task.connected:
-                self._start(task)
+        seconds = _LOOP_SECONDS
+        for channel in channels:
+            if channel.held_until is not None and channel.held_until > now:
+                seconds = min(seconds, channel.held_until - now)
+            elif channel.held_until is not None:
+                channel.held_until = None
+                self._start(channel)
+        return seconds
 
     def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> bool:  # noqa: FBT001, FBT002 - waitress's
         for dispatcher in (self._quick, self._slow):
@@ -127,7 +117,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # as above
     """A connection that knows since when we wait for it; what drips in is not taken for progress."""
 
     error_task_class = _Refusal
-    is_held = False
+    held_until: float | None = None  # as `waiting_since`: monotonic seconds
     waiting_since = 0.0
 
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - waitress's own
@@ -136,7 +126,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # as above
 
     @property
     def is_waiting(self) -> bool:
-        return self.is_held or not self.requests
+        return self.held_until is not None or not self.requests
 
     def received(self, data: bytes) -> bool:
         unfinished = self.request
@@ -165,7 +155,7 @@ class _Listener(TcpWSGIServer):  # type: ignore[misc]  # as above
         del now  # the wall clock's
         begin = time.monotonic() - _WAITING_SECONDS
         for channel in self.active_channels.values():
-            if channel.is_waiting and not channel.is_held and channel.waiting_since < begin:
+            if not channel.requests and channel.waiting_since < begin:
                 channel.will_close = True
 
 
@@ -216,5 +206,5 @@ class Server:
 
     def _run(self) -> None:
         while not self._ending.is_set():
-            seconds = self._threads.let_go(time.monotonic())
+            seconds = self._threads.let_go([*self._server.active_channels.values()], time.monotonic())
             wasyncore.loop(timeout=seconds, use_poll=True, map=self._map, count=1)

@@ -19,7 +19,7 @@ def _all() -> None:
 def send_test(*, config_file: ConfigFile = None) -> None:
     """Send one message to each address, and say which of them took it."""
     from watchfolder.notify.decide import sample_message
-    from watchfolder.notify.delivery import TRY_SECONDS, Attempt, label, recipient
+    from watchfolder.notify.delivery import Attempt, label, recipient
 
     with configuration_at(config_file, as_owner=False) as found:
         if not found.notify:
@@ -28,9 +28,7 @@ def send_test(*, config_file: ConfigFile = None) -> None:
             raise ConfigError(*faults)
     code = exit_codes.DONE
     for number, address in enumerate(found.notify):
-        attempt = Attempt(recipient(address), sample_message())
-        attempt.over.wait(TRY_SECONDS)
-        if attempt.has_arrived:
+        if Attempt(recipient(address), sample_message()).wait():
             typer.echo(f"{label(number, address)}: sent")
         else:
             code = exit_codes.UNFINISHED
