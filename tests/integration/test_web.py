@@ -8,12 +8,15 @@ import os
 import re
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -26,7 +29,7 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from waiting import wait_until
 
-from watchfolder import config
+from watchfolder import config, retry
 from watchfolder.config import Config
 from watchfolder.journal import Journal
 from watchfolder.order import Result, State
@@ -148,6 +151,13 @@ def test_a_foreign_name_that_points_here_is_shown_nothing(served: Office, host: 
         assert b"photos" not in answer.body
 
 
+@pytest.mark.parametrize("name", ["Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP"])
+def test_without_a_password_what_a_proxy_passes_on_is_shown_nothing(served: Office, name: str) -> None:
+    for path in ("/", "/main", "/healthz", "/metrics", "/api/status"):
+        answer = served.ask(path, {name: "for=127.0.0.1"})
+        assert (answer.status, b"photos" in answer.body) == (403, False)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1:1234", "localhost", "[::1]:8686"])
 def test_this_machine_s_own_names_are_let_in(served: Office, host: str) -> None:
     assert served.ask("/", {"Host": host}).status == 200
@@ -195,6 +205,25 @@ def test_scripts_need_the_nonce_of_this_answer(served: Office) -> None:
 
 
 # What it tells
+
+
+def test_before_the_first_look_it_says_that_nothing_is_known_yet(tmp_path: Path) -> None:
+    with serve(tmp_path) as office:
+        office.page.follow(office.config())
+        assert "Starting" in office.ask("/").text
+        assert [office.ask(path).status for path in ("/metrics", "/api/status", "/healthz")] == [503, 503, 503]
+        office.page.see(WELL)
+        wait_until(lambda: {office.ask(path).status for path in ("/metrics", "/api/status", "/healthz")} == {200})
+
+
+def test_what_cannot_be_read_now_is_shown_as_it_was(served: Office, caplog: pytest.LogCaptureFixture) -> None:
+    served.set_aside("a.jpg")
+    served.deliver("b.jpg", b"a result")
+    assert "b.jpg" in served.ask("/").text
+    (served.root / "state/history").rename(served.root / "elsewhere")
+    (served.root / "state/history").touch()  # in place of the folder
+    wait_until(lambda: served.ask("/").text and "page.no_look" in [record.msg for record in caplog.records])
+    assert all(name in served.ask("/").text for name in ("a.jpg", "b.jpg"))
 
 
 def test_a_file_s_name_is_text_whatever_it_is(served: Office) -> None:
@@ -319,6 +348,30 @@ def test_a_name_is_no_id(served: Office, id_: str) -> None:
     path = served.set_aside("a.jpg")
     assert served.press("a.jpg", id=id_).status == 303
     assert path.exists()
+
+
+def test_who_presses_again_while_a_file_is_on_its_way_is_told_so(
+    served: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watchfolder.web.actions._BUSY_SECONDS", 0.1)
+    has_begun, answers, move_back = threading.Event(), threading.Event(), retry.move_back
+
+    def wait_for_the_share(*asked: Any) -> Any:  # noqa: ANN401 - as `move_back` has them
+        has_begun.set()
+        assert answers.wait(30)
+        return move_back(*asked)
+
+    monkeypatch.setattr(retry, "move_back", wait_for_the_share)
+    served.set_aside("a.jpg")
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(served.press, "a.jpg")
+        assert has_begun.wait(30)
+        try:
+            assert served.press("a.jpg").status == 503
+        finally:
+            answers.set()
+        assert first.result(30).status == 303
+    assert (served.root / "inbox/a.jpg").exists()
 
 
 def test_what_lies_in_a_folder_that_went_away_is_not_called_gone(served: Office) -> None:
@@ -451,6 +504,18 @@ def test_a_link_to_elsewhere_is_not_followed(served: Office) -> None:
     assert served.ask(served.thumbnails()[1]).status == 404
 
 
+def test_a_link_in_the_place_of_an_original_does_not_hide_the_one_beside_it(served: Office) -> None:
+    before = sample("webp", width=8, height=8, seed=1)
+    served.deliver("a.webp", sample("webp", width=9, height=9, seed=2), before)
+    (served.root / "originals/a.webp").rename(served.root / "originals/a (2).webp")
+    (served.root / "originals/a.webp").symlink_to("/" * len(before))  # a link is as long as its text
+    assert served.ask(served.thumbnails()[0]).status == 200
+
+
+def test_what_is_not_on_the_page_has_no_small_picture(served: Office) -> None:
+    assert served.ask("/thumbnails/" + "0" * 32).status == 404
+
+
 def test_a_picture_that_would_unpack_to_gigabytes_is_not_unpacked(served: Office) -> None:
     made = io.BytesIO()
     Image.new("1", (16_000, 16_000)).save(made, "PNG")
@@ -470,6 +535,14 @@ def test_a_small_picture_that_a_busy_machine_had_no_time_for_comes_later(
     assert served.ask(path).status == 200
 
 
+def test_small_pictures_are_kept_within_bounds(served: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("watchfolder.web.thumbnails._MOST_KEPT", 1)
+    served.deliver("a.png", sample("png", width=40, height=30, seed=1), sample("png", width=40, height=30, seed=2))
+    assert [served.ask(path).status for path in served.thumbnails()] == [200, 200]
+    assert served.page._cache is not None
+    assert len(served.page._cache.thumbnails._kept) == 1
+
+
 # While the daemon lives
 
 
@@ -483,14 +556,18 @@ def test_a_reload_moves_the_page_and_takes_it_away(served: Office) -> None:
     assert is_refused(after)
 
 
-def test_an_address_that_is_taken_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_that_is_taken_is_tried_again_and_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("watchfolder.web.page.AGAIN_SECONDS", 0.0)
     with serve(tmp_path) as office:
         with socket.create_server(("127.0.0.1", office.port)):
             office.page.follow(office.config())
+            office.page.see(WELL)
         office.page.see(WELL)
         office.page.see(WELL)
         assert office.ask("/").status == 200
+    assert [record.msg for record in caplog.records].count("page.not_served") == 1
 
 
 def test_the_page_of_what_is_missing_waits_for_its_address_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -131,6 +132,13 @@ def test_what_is_too_large_is_refused_unread_and_counted(office: Office, is_chun
     assert office.pushes.counts()["oversized"] == 1
     assert office.ask("POST", "/retry", body, {}) == 413  # another address is another matter
     assert office.pushes.counts()["oversized"] == 1
+
+
+def test_what_is_malformed_is_refused_and_not_called_too_large(office: Office) -> None:
+    with socket.create_connection(("127.0.0.1", office.port), 30) as line:
+        line.sendall(f"POST {WEBHOOK_PATH} HTTP/1.1\r\nContent-Length: many\r\n\r\n".encode())
+        assert line.recv(100).startswith(b"HTTP/1.1 400 ")
+    assert office.pushes.counts()["oversized"] == 0
 
 
 def test_before_registration_a_push_is_asked_for_again_and_logged(

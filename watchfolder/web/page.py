@@ -59,17 +59,18 @@ class _RetriedServer:
 class Page:
     """Serves at `http.listen` of the configuration that it follows."""
 
+    _config: Config  # since `follow`, which comes before all else
+
     def __init__(self, http: HttpSection, pushes: Pushes) -> None:
         self._pushes = pushes
         if http.listen:
             _load()  # now: the user that we become later may not be able to read our own code
         self._cache: PageCache | None = None
-        self._config: Config | None = None
         self._served = _RetriedServer()
 
     def follow(self, config: Config) -> None:
         """Show this configuration from now on; what it says about the page itself is obeyed at once."""
-        if self._config is not None and self._config.http != config.http:
+        if self._cache is not None and self._cache.config.http != config.http:
             self.close()
         if config.webhook.public_url and not config.webhook.secret.get_secret_value():
             event("webhook.not_registered", logging.WARNING, effect=no_webhook(config.commands))
@@ -86,8 +87,6 @@ class Page:
 
     def _show(self) -> None:
         config = self._config
-        if config is None:
-            return
 
         def make_app() -> "Flask":
             _load()
