@@ -1,5 +1,8 @@
 """The daemon's main loop finds out that a share hangs, and has the others go on."""
 
+import os
+import shutil
+import signal
 import threading
 import time
 from contextlib import closing
@@ -7,15 +10,16 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from shop import Shop, opened
+from shop import Shop, opened, told
 from waiting import wait_until
 
-from watchfolder import state_file
-from watchfolder.config import Inbox
+from watchfolder import daemon, state_file
+from watchfolder.config import Config, Inbox
 from watchfolder.daemon.signals import Wakeup
 from watchfolder.daemon.supervisor import Supervisor
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
+from watchfolder.intake import Intake
 from watchfolder.pushes import Pushes
 from watchfolder.report.conditions import line
 from watchfolder.snapshot import FILE, Snapshot
@@ -64,3 +68,53 @@ def test_a_fault_that_names_a_file_in_any_bytes_is_told(tmp_path: Path, monkeypa
         assert read is not None
         assert read.inboxes == written.inboxes
         assert r"caf\xe9\n.jpg: input/output error" in line(read, shop.config)
+
+
+def test_taking_over_what_a_lost_state_left_waits_for_no_folder_that_is_away(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    inboxes = ("away", "well")
+    with opened(Shop(tmp_path, inboxes=inboxes)) as lost:
+        lost.drop("a.jpg", inbox="well/inbox")
+        lost.beat_until(lost.orders)
+    shutil.rmtree(tmp_path / "state")
+    (tmp_path / "away/inbox").rename(tmp_path / "not mounted")
+    with closing(Wakeup()) as wakeup, opened(Shop(tmp_path, inboxes=inboxes)) as shop:
+        (tmp_path / "away/inbox").rmdir()
+        supervisor = Supervisor(shop.config, shop.journal, wakeup, Pushes(), shop.clock.now())
+        supervisor.open(adopt=True)
+        try:
+            wait_until(lambda: [order.inbox for order in shop.orders()] == ["well"])
+        finally:
+            assert supervisor.close(time.monotonic() + 30)
+    assert [line["inbox"] for line in told(caplog, "inbox.not_adopted")] == ["away"]
+
+
+def test_a_reload_that_a_hung_share_holds_up_ends_the_process_for_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, hangs = threading.Event(), threading.Event()
+
+    def hang(_intake: Intake, now: float) -> float:
+        hangs.set()
+        return answers.wait(60) and now
+
+    class Reloading:
+        def follow(self, config: Config) -> None:
+            assert config == shop.config  # never the new one
+
+        def see(self, _snapshot: Snapshot) -> None:
+            if hangs.is_set():
+                os.kill(os.getpid(), signal.SIGHUP)
+
+    shop = Shop(tmp_path)
+    shop.close()
+    monkeypatch.setattr(Intake, "beat", hang)
+    monkeypatch.setattr("watchfolder.daemon.loop.STOP_SECONDS", 0.2)
+    new = shop.config.model_copy(update={"transfers": 1})
+    try:
+        outcome = daemon.run(shop.config, lambda: new, onlookers=[Reloading()])
+    finally:
+        answers.set()
+    assert (outcome.ending, outcome.is_hung) == (daemon.Ending.UNFINISHED, True)
