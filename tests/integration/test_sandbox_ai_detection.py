@@ -9,6 +9,7 @@ import pytest
 from contents import sha256
 from PIL import Image
 from sandbox_client import PICTURE, Client, answer, client, data, sandbox, tester
+from test_sandbox_pictures import ODD_BITMAP
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.ai_detection import verdict_of
@@ -124,6 +125,16 @@ def test_a_test_keys_maps_are_of_a_sample(tester: Client) -> None:
     result = tester.status(tester.detected(options=ALL), "v3")["result"]
     with Image.open(io.BytesIO(tester.get(result["originalImageUrl"]).content)) as image:
         assert image.size == (320, 240)
+
+
+def test_maps_of_what_cannot_be_decoded_here_are_of_a_sample(client: Client, sandbox: Sandbox) -> None:
+    order = data(client.detect("photo.bmp", options=ALL))
+    assert client.put(order["file"]["uploadUrl"], ODD_BITMAP, {"Content-Type": "image/bmp"}).ok
+    assert client.confirm(order["orderId"], service="ai-detection").ok
+    result = client.status(order["orderId"], "v3")["result"]
+    with Image.open(io.BytesIO(client.get(result["heatmapUrl"]).content)) as image:
+        assert image.size == (320, 240)
+    assert sandbox.sins == []
 
 
 def test_the_upload_link_is_renewed_as_a_list_of_files(client: Client, sandbox: Sandbox) -> None:

@@ -193,6 +193,13 @@ def test_a_confirm_before_every_upload_is_refused_and_a_sin(client: Client, sand
     assert "before all files were uploaded" in sandbox.sins[0]
 
 
+def test_an_order_that_expired_before_its_confirm_costs_nothing(client: Client, sandbox: Sandbox) -> None:
+    order_id = str(client.uploaded()["orderId"])
+    sandbox._state.orders[order_id].retention_days = 0.0
+    assert answer(client.confirm(order_id)) == (400, "ORDER_EXPIRED")
+    assert (sandbox.paid, sandbox.sins) == (0, [])
+
+
 def test_the_same_bytes_paid_twice_are_counted_twice(client: Client, sandbox: Sandbox) -> None:
     client.confirmed()
     client.confirmed()

@@ -306,6 +306,24 @@ def test_stopping_leaves_no_thread_no_file_and_no_open_port(own_temporary: Path)
         socket.create_connection(("127.0.0.1", sandbox.port), timeout=1)
 
 
+def test_an_upload_that_waits_for_its_turn_when_it_stops_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("watchfolder.sandbox.waitress_door._THREADS", 1)
+    with Sandbox() as sandbox:
+        client = Client(sandbox)
+        url = client.created()["files"][0]["uploadUrl"]
+        sandbox.faults.add("list", "hang")
+        hanging = threading.Thread(target=call_in_vain, args=(sandbox,))
+        hanging.start()
+        wait_until(lambda: len(sandbox.requests) == 2)
+        waiting = half_an_upload(sandbox, url)
+        waiting.sendall(b"\0" * 2_000_000)  # the rest
+        wait_until(lambda: sandbox._server._workers.queue)
+    hanging.join(10)
+    waiting.close()
+    client.close()
+    gc.collect()  # a file that nobody closed would warn now
+
+
 def test_a_client_that_leaves_in_the_middle_of_an_upload_leaves_nothing(client: Client, sandbox: Sandbox) -> None:
     half_an_upload(sandbox, client.created()["files"][0]["uploadUrl"]).close()
     assert client.create().ok

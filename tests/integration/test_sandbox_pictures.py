@@ -31,8 +31,9 @@ def _tiff(width: int, height: int, bits: int, coding: int, colours: int, strip: 
     return b"II*\0" + struct.pack("<IH", 8, len(facts)) + entries + bytes(4) + strip
 
 
-# Valid, but nothing that Pillow opens: 4 bits for each of three colours; more colours than 8 bits can name; grey of 24
-# bits; WebP in TIFF, which its libtiff lacks; a text of two megabytes.
+# Valid, but nothing that Pillow opens: 4 bits for each of three colours; more colours than 8 bits can name; a JPEG in
+# BMP; grey of 24 bits; WebP in TIFF, which its libtiff lacks; a text of two megabytes.
+_JPEG = sample("jpeg", width=32, height=24, seed=1)
 ODD_BITMAP = (
     b"BM"
     + struct.pack("<IHHI", 98, 0, 0, 66)
@@ -46,6 +47,12 @@ LONG_PALETTE = (
     + struct.pack("<IiiHHIIiiII", 40, 4, 4, 1, 8, 0, 16, 2835, 2835, 300, 0)
     + bytes(range(120)) * 10
     + bytes(range(16))
+)
+BMP_OF_JPEG = (
+    b"BM"
+    + struct.pack("<IHHI", 14 + 40 + len(_JPEG), 0, 0, 14 + 40)
+    + struct.pack("<IiiHHIIiiII", 40, 32, 24, 1, 0, 4, len(_JPEG), 2835, 2835, 0, 0)
+    + _JPEG
 )
 ODD_TIFF = _tiff(2, 2, 24, 1, 1, b"\x7f" * 12)
 WEBP_IN_TIFF = _tiff(32, 24, 8, 50001, 3, sample("webp", width=32, height=24, seed=1))
@@ -204,6 +211,7 @@ def test_a_phones_trailer_may_stand_for_the_end_of_a_jpeg(tmp_path: Path) -> Non
 ODD = {
     "bmp": ("a.bmp", ODD_BITMAP),
     "bmp, long palette": ("a.bmp", LONG_PALETTE),
+    "bmp of jpeg": ("a.bmp", BMP_OF_JPEG),
     "tiff": ("a.tif", ODD_TIFF),
     "tiff of webp": ("a.tif", WEBP_IN_TIFF),
     "png": ("a.png", ODD_PNG),

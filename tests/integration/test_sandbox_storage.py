@@ -79,6 +79,11 @@ def test_a_link_that_was_changed_is_refused_and_a_sin(
     assert "X-Amz" not in sandbox.sins[0]
 
 
+def test_a_test_keys_link_that_was_never_given_out_is_a_sin(client: Client, sandbox: Sandbox) -> None:
+    assert client.put(f"{sandbox.url}/api/v2/test-uploads/{'0' * 32}").status_code == 403
+    assert "never given out" in sandbox.sins[0]
+
+
 def test_an_upload_link_is_no_download_link(client: Client, upload_url: str) -> None:
     assert client.get(upload_url).status_code == 405
 
@@ -135,9 +140,11 @@ def test_the_result_is_the_picture_in_its_size_with_its_exif(client: Client) -> 
         assert dict(result.getexif()) == dict(original.getexif()) != {}
 
 
-def test_there_is_no_result_before_the_order_is_complete(client: Client, sandbox: Sandbox) -> None:
+def test_a_result_goes_with_its_order(client: Client, sandbox: Sandbox) -> None:
     order_id = client.confirmed()
     url = client.result_url(order_id)
     assert client.get(url).ok
+    sandbox._state.orders[order_id].retention_days = 0.0
+    assert client.get(url).status_code == 404
     sandbox.forget(order_id)
     assert client.get(url).status_code == 404

@@ -14,6 +14,7 @@ import requests
 from contents import sha256
 from PIL import Image
 from sandbox_client import PICTURE, Client, Json, answer, client, data, sandbox, tester
+from test_sandbox_pictures import ODD_BITMAP
 
 from watchfolder import images
 from watchfolder.sandbox import Sandbox
@@ -281,6 +282,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
         INPUT,
     ),
     "a TIFF of two pages": ("tif", lambda: encoded("tiff", rgb(), save_all=True, append_images=[rgb()]), INPUT),
+    "a BMP that hardly anybody reads": ("bmp", lambda: ODD_BITMAP, INPUT),
     "a PDF with a password": (
         "pdf",
         lambda: PDF.replace(b"/Root", b"/Encrypt 9 0 R /Root"),

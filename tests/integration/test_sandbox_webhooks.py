@@ -143,6 +143,13 @@ def test_a_webhook_that_was_removed_hears_no_more(client: Client, sandbox: Sandb
     assert len(ear.calls) == 1
 
 
+def test_a_webhook_elsewhere_is_registered_and_hears_nothing(client: Client, sandbox: Sandbox, ear: Receiver) -> None:
+    register(client, ear.url.replace("http:", "https:"))
+    client.confirmed()
+    wait_until(lambda: sandbox.pushes)
+    assert (sandbox.pushes[0].status, ear.calls) == (0, [])
+
+
 def test_by_default_it_tries_as_long_as_contract_md_says() -> None:
     assert tuple(Sandbox().push_retry_seconds) == (1, 2, 4, 1800, 7200, 14400)
 
@@ -306,11 +313,14 @@ def test_events_are_listed_twenty_at_a_time_and_say_how_they_stand(
     client.confirmed()
     wait_until(lambda: sandbox.pushes)
     assert listed(client, path)[0]["status"] == "RETRYING"
+    sandbox.faults.add("push", "late", seconds=3600.0)
+    client.confirmed()
+    wait_until(lambda: listed(client, path)[0]["status"] == "PENDING")
     for _ in range(20):
         client.confirmed()
     wait_until(lambda: len(sandbox.pushes) == 21)
     page = data(client.call("GET", path))
-    assert page["pagination"] == {"page": 1, "limit": 20, "total": 21, "totalPages": 2}
+    assert page["pagination"] == {"page": 1, "limit": 20, "total": 22, "totalPages": 2}
     assert [event["status"] for event in page["events"]] == ["SENT"] * 20
-    assert len(data(client.call("GET", f"{path}?page=2"))["events"]) == 1
+    assert len(data(client.call("GET", f"{path}?page=2"))["events"]) == 2
     assert listed(client, PATH)[0]["lastSentAt"]

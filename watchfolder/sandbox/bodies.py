@@ -23,7 +23,7 @@ MEDIA_TYPES = {
     "pdf": "application/pdf",
 }
 PICTURES = frozenset(MEDIA_TYPES) - {"pdf"}
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _CAPTURES = frozenset({"pdf", "png", "jpg", "jpeg"})  # what may be checked against a PDF
 _CODES: Mapping[int | str, str] = {  # by the field that is wrong; VALIDATION_FAILED for all others
     "idempotencyKey": "VALIDATION_IDEMPOTENCY_KEY_INVALID",
@@ -74,7 +74,7 @@ def _text(text: str) -> str:
 def _url(url: str) -> str:
     """Return an https address, or one of http on this machine: the stand-in sends pushes to this machine alone."""
     parts = urlsplit(url)  # whose ValueError refuses the body as ours does
-    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)):
+    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)):
         raise ValueError("no https address")
     return url
 

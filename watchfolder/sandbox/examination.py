@@ -193,9 +193,8 @@ def _bmp(data: _Data) -> bool:
     start, header = struct.unpack_from("<II", data, 10)
     form = "<HHHH" if header == _FIRST_HEADER else "<iiHHII"
     width, height, _, bits, *coding = struct.unpack_from(form, data, 18)
-    size = coding[1] if coding else 0
-    if _bmp_mode(data) in _UNCOMPRESSED:
-        size = (width * bits + 31) // 32 * 4 * abs(height)
+    is_plain = _bmp_mode(data) in _UNCOMPRESSED
+    size = (width * bits + 31) // 32 * 4 * abs(height) if is_plain else coding[1]
     return bool(size >= 0 and start + size <= len(data))
 
 

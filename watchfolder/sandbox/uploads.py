@@ -51,6 +51,7 @@ class Uploads:
     def _test_upload(self, token: str) -> Response:
         self._links.refuse_key()
         if token not in self._storage.test_uploads:
+            self._links.note("an upload link that was never given out")
             raise StorageRefusal(403, "AccessDenied", "Access Denied")
         order_id, number, given_at = self._storage.test_uploads[token]
         self._links.refuse_ended(given_at, self._state.options.link_seconds)
