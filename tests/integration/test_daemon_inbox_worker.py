@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from shop import PICTURE, Shop, opened
+from shop import PICTURE, Shop, opened, told
 
 from watchfolder import disk
 from watchfolder.daemon.inbox_worker import InboxWorker
@@ -50,6 +50,31 @@ def test_a_long_beat_is_silent_only_while_a_call_does_not_come_back(
         may_answer.release(3)
     assert worker.wait_for_end(time.monotonic() + 30)
     assert worker.health.silent_seconds(then) == 0.0
+
+
+def test_a_beat_that_broke_is_told_and_followed_by_another(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("watchfolder.daemon.inbox_worker._AFTER_A_BREAK_SECONDS", 0.0)
+    beat, goes_on = shop.intake.beat, threading.Event()
+
+    def go_on(now: float) -> float:
+        goes_on.set()
+        return beat(now)
+
+    def break_once(_now: float) -> float:
+        monkeypatch.setattr(shop.intake, "beat", go_on)
+        raise RuntimeError
+
+    monkeypatch.setattr(shop.intake, "beat", break_once)
+    worker = InboxWorker(shop.intake, lambda: None)
+    worker.start()
+    try:
+        assert goes_on.wait(30)
+    finally:
+        worker.stop()
+        assert worker.wait_for_end(time.monotonic() + 30)
+    assert told(caplog, "inbox.beat_broke") == [{"inbox": "photos"}]
 
 
 def test_each_entry_of_a_listing_and_each_block_of_a_file_is_an_answer(tmp_path: Path) -> None:
