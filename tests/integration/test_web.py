@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -554,6 +554,31 @@ def test_a_reload_moves_the_page_and_takes_it_away(served: Office) -> None:
     assert is_refused(before)
     served.page.follow(served.config(listen=None))
     assert is_refused(after)
+
+
+def test_an_answer_that_outlasts_the_page_is_written_into_no_other_file(
+    served: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watchfolder.web.server._STOP_SECONDS", 0.1)
+    answers, hung = threading.Event(), list[threading.Thread]()
+
+    def hang() -> None:
+        hung.append(threading.current_thread())
+        assert answers.wait(30)
+
+    monkeypatch.setattr(served.page._cache, "look", hang)
+    with ThreadPoolExecutor() as pool, ExitStack() as stack:
+        asked = pool.submit(served.ask, "/main")
+        wait_until(lambda: hung)
+        served.page.close()
+        with pytest.raises(http.client.HTTPException):
+            asked.result(30)
+        others = [served.root / f"{number}.txt" for number in range(20)]  # with the descriptors that are free now
+        for path in others:
+            stack.enter_context(path.open("w"))
+        answers.set()
+        hung[0].join(30)
+        assert {path.read_bytes() for path in others} == {b""}
 
 
 def test_an_address_that_is_taken_is_tried_again_and_told_once(

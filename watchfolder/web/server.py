@@ -66,7 +66,7 @@ class _Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # as above
 
     def add_task(self, task: "Channel") -> None:
         request = task.requests[0]
-        headers = getattr(request, "headers", {})
+        headers = request.headers
         forwarded_for = headers.get("X_FORWARDED_FOR") or headers.get("X_REAL_IP", "")
         method, authorization = getattr(request, "command", ""), headers.get("AUTHORIZATION", "")
         asked = Asked(method, _path_of(request), task.addr[0], forwarded_for, authorization)
@@ -201,8 +201,7 @@ class Server:
         for channel in list(self._server.active_channels.values()):
             channel.handle_close()
         self._threads.shutdown(timeout=_STOP_SECONDS)
-        if not self._threads.threads:
-            self._server.trigger.close()  # last: pulling a closed trigger writes into somebody else's file
+        self._server.trigger.close()  # last: a thread pulls it as long as its connection is not closed
 
     def _run(self) -> None:
         while not self._ending.is_set():
