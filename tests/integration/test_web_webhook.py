@@ -134,10 +134,11 @@ def test_what_is_too_large_is_refused_unread_and_counted(office: Office, is_chun
     assert office.pushes.counts()["oversized"] == 1
 
 
-def test_what_is_malformed_is_refused_and_not_called_too_large(office: Office) -> None:
+@pytest.mark.parametrize("head", [f"POST {WEBHOOK_PATH} HTTP/1.1\r\nContent-Length: many", "nonsense", "\0"])
+def test_what_is_malformed_is_refused_and_not_called_too_large(office: Office, head: str) -> None:
     with socket.create_connection(("127.0.0.1", office.port), 30) as line:
-        line.sendall(f"POST {WEBHOOK_PATH} HTTP/1.1\r\nContent-Length: many\r\n\r\n".encode())
-        assert line.recv(100).startswith(b"HTTP/1.1 400 ")
+        line.sendall(f"{head}\r\n\r\n".encode())
+        assert line.recv(100).startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
     assert office.pushes.counts()["oversized"] == 0
 
 
