@@ -100,10 +100,13 @@ class Attempt:
         return bool(self.has_arrived)
 
     def _run(self) -> None:
-        has_arrived = self._deliver(self.message)
-        with self._change:
-            self.has_arrived = has_arrived
-            self._change.notify()
+        has_arrived = False
+        try:
+            has_arrived = self._deliver(self.message)
+        finally:  # also after a fault of ours: nothing else is tried while this seems to hang
+            with self._change:
+                self.has_arrived = has_arrived
+                self._change.notify()
 
 
 class MessageQueue:
