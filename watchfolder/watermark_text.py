@@ -64,10 +64,7 @@ class Template:
         Long names are shortened, the longest first; the serial never is.
         """
         values = {field: _on_one_line(facts.get(field, "")) for field in Field}
-        for _ in _SHORTENED:
-            excess = len(self._text(values)) - CHARACTERS_AT_MOST
-            if excess <= 0:
-                break
+        while (excess := len(self._text(values)) - CHARACTERS_AT_MOST) > 0:
             longest = max(_SHORTENED, key=lambda field: len(values[field]) * self._count(field))
             kept = len(values[longest]) - excess // max(1, self._count(longest)) - 2
             values[longest] = values[longest][: max(0, kept)] + "…"

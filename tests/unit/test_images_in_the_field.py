@@ -159,6 +159,13 @@ def test_a_bmp_that_leaves_the_palette_out_of_its_offset_is_measured_with_it() -
     assert kind_of(bytes(data[:-5])) is Kind.PARTIAL
 
 
+def test_a_bmp_of_os2_that_leaves_its_palette_out_is_measured_with_it() -> None:
+    header = struct.pack("<IIIIHHHH", 0, 0, 26, 12, 8, 5, 1, 8)
+    data = b"BM" + header + bytes(range(1, 4)) * 256 + b"\x07" * (8 * 5)
+    assert kind_of(data) is Kind.WHOLE
+    assert kind_of(data[:-1]) is Kind.PARTIAL
+
+
 @pytest.mark.parametrize(("form", "compression"), [("JPEG", 4), ("PNG", 5)])
 def test_a_bmp_that_holds_a_jpeg_or_png_has_no_palette(form: str, compression: int) -> None:
     inside = saved(noise(), form)
@@ -289,6 +296,12 @@ def test_a_film_that_is_cut_in_the_head_of_a_wide_box_is_suspect(picture: bytes)
     wide = struct.pack(">I4sQ", 1, b"mdat", 916)
     for length in range(8, len(wide)):
         assert kind_of(picture + FILM + wide[:length]) is Kind.SUSPECT, length
+
+
+def test_a_film_that_tells_no_length_is_whole_once_its_index_is_there() -> None:
+    endless = struct.pack(">I4s", 0, b"mdat") + b"\x11" * 900
+    assert kind_of(JPEG + box(b"ftyp", b"mp42") + box(b"moov", b"m" * 40) + endless) is Kind.WHOLE
+    assert kind_of(JPEG + box(b"ftyp", b"mp42") + endless) is Kind.SUSPECT  # it is being written, the index comes last
 
 
 def test_zeros_where_the_last_announced_bytes_belong_are_suspect() -> None:

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 
 import pytest
 from hypothesis import given
@@ -96,9 +97,24 @@ def test_a_bmp_has_a_palette_only_where_that_has_colours(mode: str, colour: byte
     assert read(Format.BMP, bytes(content)) is found
 
 
-def test_a_jpeg_is_read_behind_all_that_stands_before_its_pixels() -> None:
-    content = saved("jpeg", "CMYK", exif=b"Exif\0\0" + bytes(60_000))
-    assert read(Format.JPEG, content) is Mode.CMYK
+def test_of_a_bmp_of_os2_the_service_is_the_judge() -> None:
+    greys = bytes(grey for grey in range(256) for _ in range(3))
+    header = struct.pack("<IIIIHHHH", 26 + 768 + 40, 0, 26 + 768, 12, 8, 5, 1, 8)
+    assert read(Format.BMP, b"BM" + header + greys + bytes(40)) is None
+
+
+@pytest.mark.parametrize("remark", [b"\xff\xe1\xff\xff" + bytes(0xFFFD), b"\xff\xfe\0\4by" * 1000])
+def test_a_jpeg_is_read_behind_all_that_stands_before_its_pixels(remark: bytes) -> None:
+    content = saved("jpeg", "CMYK")
+    assert read(Format.JPEG, content[:2] + remark + content[2:]) is Mode.CMYK
+
+
+def test_a_png_is_read_behind_all_that_stands_before_its_pixels() -> None:
+    out = io.BytesIO()
+    TWO[0].save(out, "png", save_all=True, append_images=TWO[1:])
+    remarks = (struct.pack(">I", 0) + b"tEXt" + struct.pack(">I", zlib.crc32(b"tEXt"))) * 1000
+    content = out.getvalue()
+    assert read(Format.PNG, content[:33] + remarks + content[33:]) is Mode.ANIMATED
 
 
 @pytest.mark.parametrize("form", ["jpeg", "png", "webp", "tiff", "bmp"])

@@ -75,6 +75,14 @@ def test_long_names_are_shortened_and_the_serial_never() -> None:
     assert text.endswith(f"… {'n' * 255} 17")
 
 
+def test_of_names_that_are_all_too_long_one_is_kept_as_far_as_it_fits() -> None:
+    facts = FACTS | dict.fromkeys((Field.FOLDER, Field.NAME, Field.STEM, Field.RECIPIENT), "n" * 255)
+    text = Template.parse("{folder} {name} {stem} {recipient} " * 4 + "{serial}").fill(facts)
+    assert CHARACTERS_AT_MOST - 10 < len(text) <= CHARACTERS_AT_MOST
+    assert text.startswith("… … … nnn")
+    assert text.endswith("n… 17")
+
+
 fields = st.sampled_from([f"{{{field}}}" for field in Field])
 templates = st.lists(fields | st.text(st.characters(exclude_characters="{}"), max_size=20), min_size=1, max_size=15)
 

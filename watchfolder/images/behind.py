@@ -115,11 +115,9 @@ def _is_all_there(source: Source, position: int) -> bool:
         if kind not in _BOXES:  # something else that follows
             break
         kinds.add(kind)
-        if length == 0:  # to the end of the file
-            return True
         if length == 1:
             length = int.from_bytes(source.read(position + _BOX.size, 8), "big")
-        position += max(length, _BOX.size)
+        position += max(length, _BOX.size)  # 0 is: to the end of the file, wherever that will be
     return position <= source.size and b"mdat" in kinds and bool(kinds & {b"moov", b"moof"})
 
 

@@ -11,7 +11,6 @@ from watchfolder.images import bmp, jpeg, tiff
 from watchfolder.images.formats import Format
 from watchfolder.images.source import BYTES_AT_MOST, Incomplete, ReadAt, Source
 
-_MOST_PARTS = 500  # of a file, before its pixels
 _PLAIN_BITMAPS = frozenset({1, 8, 24})  # bits a pixel
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _TIFF_PALETTE, _TIFF_CMYK = 3, 5  # values of COLOURS
@@ -45,25 +44,21 @@ def _of_png(source: Source) -> Mode | None:
     depth, colour = source.read(24, 2)
     found = {3: Mode.PALETTE, 4: Mode.GREY_ALPHA}.get(colour) or (Mode.DEEP if depth > 8 else None)  # noqa: PLR2004 - bits
     at = 8
-    for _ in range(_MOST_PARTS):
+    while True:
         length, kind = struct.unpack(">I4s", source.read(at, 8))
-        if kind == b"acTL":
-            return Mode.ANIMATED
-        if kind == b"IDAT":
-            break
+        if kind in {b"acTL", b"IDAT"}:
+            return Mode.ANIMATED if kind == b"acTL" else found
         at += 12 + length
-    return found
 
 
 def _of_jpeg(source: Source) -> Mode | None:
     at = 2
-    for _ in range(_MOST_PARTS):
+    while True:
         marker, at = jpeg.next_marker(source, at, source.size, is_scan=False)
         length, depth, components = struct.unpack(">HB4xB", source.read(at, 8))
         if marker in _START_OF_FRAME:
             return Mode.DEEP if depth > 8 else Mode.CMYK if components == 4 else None  # noqa: PLR2004 - bits, channels
         at += length
-    return None
 
 
 def _of_webp(source: Source) -> Mode | None:

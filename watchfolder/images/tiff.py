@@ -14,7 +14,6 @@ from typing import NamedTuple
 from watchfolder.images.source import Incomplete, Lack, Source
 
 _BIG = 43
-_DIRECTORIES_AT_MOST = 1 << 16  # pages are numbered in 16 bits
 _VALUES_AT_ONCE = 4096
 
 _BYTES_OF_TYPE = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -132,8 +131,6 @@ class Tiff:
     def _is_new(self, directory: int) -> bool:
         if directory in self._seen:  # some files point back to their first page
             return False
-        if len(self._seen) >= _DIRECTORIES_AT_MOST:
-            raise Incomplete(Lack.DAMAGED)
         self._seen.add(directory)
         return True
 
