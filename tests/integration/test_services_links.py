@@ -14,6 +14,7 @@ from watchfolder.disk import Place
 from watchfolder.intake import UnderWay
 from watchfolder.order import Order, State, Why
 from watchfolder.publish import ListPublisher
+from watchfolder.quota import Allowance
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 from watchfolder.services.link_files import read
@@ -108,10 +109,15 @@ def test_without_links_such_a_file_stays_and_is_explained(begin: Open) -> None:
     assert service.orders == {}
 
 
-def test_the_same_address_is_not_bought_twice_at_one_time_but_later_is_new(begin: Open) -> None:
-    shop, service = begin(ORIGINS | {"processing_seconds": 2.0})
+@pytest.mark.parametrize("is_under_way", [False, True])
+def test_the_same_address_is_not_bought_twice_at_one_time_but_later_is_new(begin: Open, is_under_way: bool) -> None:
+    shop, service = begin({"origins": {ADDRESS: PICTURE}, "processing_seconds": 1.0})
     shop.drop("eins.url", SHORTCUT)
+    if is_under_way:
+        shop.work(lambda: shop.has(State.CONFIRMED))
     shop.drop("noch einmal.webloc", plistlib.dumps({"URL": ADDRESS}))
+    shop.intake.nudge(None)
+    shop.work(lambda: "is under way" in str(shop.intake.candidates.left_waiting(Allowance())))
     shop.work(lambda: shop.has(State.CONFIRMED))
     assert (len(shop.files("inbox")), service.paid) == (1, 1)
 
