@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import time
 import unicodedata
 from collections.abc import Sequence
 from functools import partial
@@ -378,6 +379,23 @@ def test_a_pair_that_was_given_up_is_taken_up_again_and_not_paid_twice(begin: Op
     assert service.paid == 1
     assert shop.orders() == ()
     assert service.sins == []
+
+
+def test_a_pair_that_comes_back_before_its_order_is_parked_waits_for_that(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 3600.0})
+    drop_pair(shop, "a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    shop.journal.advance(shop.order(), State.QUARANTINING, why=Why(reason="No."), is_resumable=True)
+    for each in service._state.orders.values():
+        each.processing_seconds = 0.0
+    drop_pair(shop, "b.jpg")
+    for _ in range(3):
+        shop.intake.nudge(None)
+        shop.look(time.monotonic() + shop.ahead)
+    assert shop.files("inbox") == ["b.jpg", "b.original.jpg"]
+    shop.to_the_end()
+    assert shop.files("outbox") == ["undetected/b.jpg", f"undetected/b.jpg{SIDECAR}"]
+    assert service.paid == 1
 
 
 def test_a_lone_file_of_a_known_hash_is_no_half_of_a_parked_pair(begin: Open) -> None:
