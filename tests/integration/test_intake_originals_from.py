@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from contents import sha256
+from holding import leased
 from shop import OTHER, PICTURE, Killed, Open, Shop
 
 from watchfolder import disk, history, intake
@@ -218,6 +219,56 @@ def test_an_original_that_is_no_whole_picture_is_not_sent(begin: Open) -> None:
     find(shop, "a.jpg")
     assert waits_for(shop, "a.jpg") == f"its original, {kept}, is no whole picture"
     assert service.paid == 0
+
+
+@pytest.mark.parametrize("lies_there", ["nothing", "a link"])
+def test_an_original_that_has_left_since_it_was_found_is_waited_for(begin: Open, lies_there: str) -> None:
+    shop, service = begin(own={"found": {"scan_seconds": 3600.0}})
+    kept = keep(shop, "a.jpg", ORIGINAL[:-40])
+    find(shop, "a.jpg")
+    assert "no whole picture" in waits_for(shop, "a.jpg")
+    kept.unlink()
+    if lies_there == "a link":
+        kept.symlink_to(keep(shop, "b.jpg"))
+    shop.intakes["found"].nudge("a.jpg")
+    assert waits_for(shop, "a.jpg") == "its original has just left the inbox press"
+    assert service.orders == {}
+
+
+@pytest.mark.parametrize("names", [("a.jpg",), ("x/a.jpg", "y/a.jpg")])
+def test_an_original_that_another_program_holds_is_waited_for(begin: Open, names: tuple[str, ...]) -> None:
+    shop, service = begin()
+    held, *_ = [keep(shop, name) for name in names]
+    find(shop, "a.jpg")
+    with leased(held):
+        assert waits_for(shop, "a.jpg") == f"its original cannot be read: {held}: another program holds it"
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert_lent(shop, "a.jpg", *names)
+    assert service.paid == 1
+
+
+@pytest.mark.parametrize("lies_there", ["nothing", "a link"])
+def test_an_original_that_leaves_amid_the_claim_leaves_its_picture_in_the_inbox(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, lies_there: str
+) -> None:
+    shop, service = begin()
+    kept, copy = keep(shop, "in/a.jpg"), disk.copy
+
+    def copy_late(source: Place, target: Place, *, owner: str) -> None:
+        away = kept.rename(kept.with_name("b.jpg"))
+        if lies_there == "a link":
+            kept.symlink_to(away)
+        copy(source, target, owner=owner)
+
+    monkeypatch.setattr(disk, "copy", copy_late)
+    find(shop, "a.jpg")
+    shop.to_the_end()
+    monkeypatch.undo()
+    shop.pass_time(60)
+    assert "no original" in waits_for(shop, "a.jpg")
+    assert shop.orders() == ()
+    assert service.orders == {}
 
 
 def test_a_link_that_is_kept_is_no_original(begin: Open) -> None:
