@@ -238,6 +238,9 @@ def test_what_is_no_picture_makes_nothing_unclear(begin: Open) -> None:
     shop.drop("a.original.xmp", b"<x:xmpmeta/>")
     shop.drop("a.txt", b"found in the evening edition")
     (shop.folder("inbox") / "a.original.jpg").rename(shop.folder("inbox") / "a.original.png")
+    explained = intake.explain(shop.intake.inbox, "a.jpg", 1e9, 2e9)
+    assert isinstance(explained, Decision)
+    assert explained.answer is intake.Action.TAKE
     shop.to_the_end()
     assert shop.files("outbox") == ["undetected/a.jpg", f"undetected/a.jpg{SIDECAR}"]
     assert shop.files("inbox") == ["a.original.xmp", "a.txt"]
