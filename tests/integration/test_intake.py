@@ -939,8 +939,28 @@ def _closed_outbox(inbox: Path) -> None:
     os.chmod(folder, 0o755)  # noqa: S103
 
 
+def _unchangeable_folder(inbox: Path) -> None:
+    (inbox / "Anna's day/evening").chmod(0o777)
+    _mark(inbox / "Anna's day/evening")
+
+
+def _unchangeable_files(inbox: Path) -> None:
+    (inbox / "Anna's day/evening").chmod(0o777)
+    _mark(*(inbox / "Anna's day/evening").iterdir())
+
+
+def _mark(*paths: Path) -> None:
+    done = subprocess.run(["chattr", "+i", *paths], check=False, capture_output=True, text=True, timeout=30)
+    if done.returncode:
+        pytest.skip(f"no chattr on this file system: {done.stderr.strip()}")
+
+
 @pytest.mark.parametrize(
-    "close", [_folder_of_umask_022, _sticky_folder, _unreadable_folder, _unreadable_files, _closed_outbox]
+    "close",
+    [
+        *(_folder_of_umask_022, _sticky_folder, _unreadable_folder, _unreadable_files, _closed_outbox),
+        *(_unchangeable_folder, _unchangeable_files),
+    ],
 )
 def test_what_is_said_to_be_typed_lets_the_pictures_be_taken(as_nobody: Path, close: Callable[[Path], None]) -> None:
     with opened(Shop(as_nobody, settle_seconds=5.0)) as shop:
