@@ -196,6 +196,15 @@ def test_a_sweep_believes_no_note_that_leads_elsewhere(two: tuple[Path, Path], t
     assert os.listdir(there / HIDDEN) == []
 
 
+def test_a_sweep_removes_a_note_that_is_a_link_and_follows_it_nowhere(two: tuple[Path, Path]) -> None:
+    here, there = two
+    (there / HIDDEN).mkdir()
+    (there / HIDDEN / ".wf-0e5f1a2b-0dead0-0123456789abcdef.held.tmp").symlink_to(here / "a.jpg")
+    assert disk.sweep(str(there), HIDDEN, OWNER) == 1
+    assert contents_of(there) == {}
+    assert contents_of(here) == {"a.jpg": b"picture"}
+
+
 @pytest.mark.parametrize("content", [None, b""])
 def test_a_stray_gets_its_own_name_after_a_death_amid_its_return(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None

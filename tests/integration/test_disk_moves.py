@@ -207,13 +207,14 @@ def test_a_copy_keeps_extended_attributes(tmp_path: Path, here: Path) -> None:
         assert os.getxattr(elsewhere / "a.jpg", "user.rating") == b"5"
 
 
-def test_a_copy_never_replaces_a_file(here: Path, elsewhere: Path) -> None:
+@pytest.mark.parametrize("content", [b"another", b"of another length"])
+def test_a_copy_never_replaces_a_file(here: Path, elsewhere: Path, content: bytes) -> None:
     (here / "a.jpg").write_bytes(b"picture")
-    (elsewhere / "a.jpg").write_bytes(b"another")
+    (elsewhere / "a.jpg").write_bytes(content)
     with pytest.raises(FileExistsError):
         move(here, elsewhere)
     assert contents_of(here) == {"a.jpg": b"picture"}
-    assert contents_of(elsewhere) == {"a.jpg": b"another"}
+    assert contents_of(elsewhere) == {"a.jpg": content}
 
 
 def test_a_copy_never_goes_through_a_link(here: Path, elsewhere: Path) -> None:
@@ -233,6 +234,18 @@ def test_a_name_of_a_file_that_we_may_not_read_is_taken() -> None:
             with pytest.raises(FileExistsError):
                 move(here, elsewhere)
         assert (here / "a.jpg").read_bytes() == b"picture"
+
+
+def test_a_file_that_we_may_not_read_replaces_nothing_either() -> None:
+    with nobodys_folder() as here:
+        for name in ("a.jpg", "b.jpg"):
+            (here / name).write_bytes(name.encode())
+        with as_root():
+            os.chown(here / "a.jpg", 0, 0)
+            os.chmod(here / "a.jpg", 0o600)
+        with pytest.raises(FileExistsError):
+            disk.move(place(here, "a.jpg"), place(here, "b.jpg"), owner=OWNER)
+        assert (here / "b.jpg").read_bytes() == b"b.jpg"
 
 
 def test_a_copy_that_was_finished_but_for_the_original_is_finished(here: Path, elsewhere: Path) -> None:
