@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from contents import place
-from file_systems import tmpfs
+from file_systems import mounted, tmpfs
 from holding import another_process, being_written, leased
 
 from watchfolder import disk
@@ -447,3 +447,45 @@ def test_an_empty_folder_of_ours_is_given_to_another_user_and_a_used_one_is_not(
     there = empty.stat()
     assert (there.st_uid, there.st_gid, stat.S_IMODE(there.st_mode)) == (1234, 1234, 0o750)
     assert used.stat().st_uid == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_of_a_folder_that_is_given_away_only_what_is_its_own_goes_along(tmp_path: Path) -> None:
+    given, outside = tmp_path / "given", tmp_path / "outside"
+    (given / "sub").mkdir(parents=True)
+    (given / "sub/config.yaml").touch()
+    outside.touch()
+    (given / "link").symlink_to(outside)
+    (given / "second name").hardlink_to(outside)
+    with tmpfs(given / "disk") as other:
+        (other / "photo").touch()
+        disk.give_all(str(given), 1234, 1234)
+        owners = {path.name for path in (given, *given.rglob("*")) if path.lstat().st_uid == 1234}
+    assert owners == {"given", "sub", "config.yaml"}
+    assert outside.stat().st_uid == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has files of others at hand")
+def test_only_a_file_of_ours_is_closed_to_others_and_no_link_is_followed(tmp_path: Path) -> None:
+    ours, others, link = (tmp_path / name for name in ("ours", "others", "link"))
+    for path in (ours, others):
+        path.touch(0o644)
+    os.chown(others, 1234, 1234)
+    link.symlink_to(ours)
+    for name in ("others", "nothing"):
+        disk.keep_secret(Place(str(tmp_path), name))
+    with pytest.raises(FolderFault):
+        disk.keep_secret(Place(str(tmp_path), "link"))
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (ours, others)] == [0o644, 0o644]
+    disk.keep_secret(Place(str(tmp_path), "ours"))
+    assert stat.S_IMODE(ours.stat().st_mode) == 0o600
+
+
+def test_what_people_make_in_a_folder_is_for_its_group_where_that_can_be_said(tmp_path: Path) -> None:
+    assert disk.may_write_in_new_folders(str(tmp_path)) is False
+    assert disk.let_group_write(str(tmp_path))
+    tmp_path.chmod(0o2775)
+    assert disk.may_write_in_new_folders(str(tmp_path)) is True
+    with mounted(tmp_path / "plain", "-t", "ramfs", "none") as plain:
+        assert not disk.let_group_write(str(plain))
+        assert disk.may_write_in_new_folders(str(plain)) is None

@@ -9,7 +9,7 @@ import os
 import stat
 import struct
 
-from watchfolder.disk.places import NOT_SUPPORTED, Place, open_folder, sync_folder, translated
+from watchfolder.disk.places import Place, open_folder, sync_folder, translated
 
 _ACL = "system.posix_acl_default"
 _VERSION = struct.Struct("<I")
@@ -19,7 +19,6 @@ _NOBODY_NAMED = 0xFFFFFFFF
 _WRITABLE = 0o7
 _PRIVATE_MODE = 0o750
 _SHARED_MODE = 0o2775  # setgid: what is made in it gets its group
-_NO_ACLS = {errno.EINVAL, errno.EPERM} | NOT_SUPPORTED
 
 
 def make_group_folder(path: str, group: int, *, user: int = -1) -> None:
@@ -83,36 +82,28 @@ def keep_secret(place: Place) -> None:
 
 
 def let_group_write(root: str) -> bool:
-    """Let the group write in whatever is made in a folder; False where the file system knows no ACLs.
+    """Let the group write in whatever is made in a folder; False where the file system takes no ACL.
 
     Raises FolderFault.
     """
     entries = ((_USER, _WRITABLE), (_GROUP, _WRITABLE), (_OTHER, 0o5))
     acl = _VERSION.pack(2) + b"".join(_ENTRY.pack(tag, rights, _NOBODY_NAMED) for tag, rights in entries)
-    with open_folder(root) as folder:
-        try:
-            os.setxattr(folder, _ACL, acl)
-        except OSError as error:
-            if error.errno not in _NO_ACLS:
-                raise
-            return False
+    with open_folder(root) as folder, contextlib.suppress(OSError):
+        os.setxattr(folder, _ACL, acl)
         return True
+    return False
 
 
 def may_write_in_new_folders(root: str) -> bool | None:
     """May we write in a folder that somebody makes there, by its group or by our own name, whatever the umask?
 
-    None where the file system knows no ACLs: its maker decides, or the server of the share. Raises FolderFault.
+    None where the file system tells no ACL: its maker decides, or the server of the share. Raises FolderFault.
     """
     with open_folder(root) as folder:
         try:
             acl = os.getxattr(folder, _ACL)
         except OSError as error:
-            if error.errno == errno.ENODATA:
-                return False
-            if error.errno in _NO_ACLS:
-                return None
-            raise
+            return False if error.errno == errno.ENODATA else None
         found = os.fstat(folder)
     ours = {(_NAMED_USER, os.geteuid()), *((_NAMED_GROUP, group) for group in (os.getegid(), *os.getgroups()))}
     if found.st_mode & 0o2000:
