@@ -71,16 +71,13 @@ class Watcher:
         self._tree: _Tree | None = None
 
     def start(self) -> None:
-        """Begin, or begin again, to report every change from now on. Raises FolderFault if the folder is gone."""
+        """Begin, or begin again, to report every change from now on, as far as the kernel lets us watch."""
         self.stop()
         self.kind, self.reason = way_to_watch(self._path, self._mode)
         if self.kind == "events":
             try:
                 self._tree = _Tree(self._path, self._is_left_out, self._tell, self._on_end)
             except FolderFault as fault:
-                if fault.code not in _REMEDIES:
-                    self.stop()
-                    raise
                 self._on_limit(fault)
         event("watch.started", folder=self._path, kind=self.kind, reason=self.reason)
 
@@ -98,11 +95,11 @@ class Watcher:
             event("watch.failed", logging.ERROR, trace=True, folder=self._path)
 
     def _on_limit(self, fault: FolderFault) -> None:
-        self.kind, self.reason = "polling", _REMEDIES[fault.code]
+        self.kind, self.reason = "polling", _REMEDIES.get(fault.code, fault.reason)
         event("watch.limited", logging.WARNING, folder=self._path, reason=self.reason)
 
     def _on_end(self, error: Exception | None) -> None:
-        if isinstance(error, FolderFault) and error.code in _REMEDIES:
+        if isinstance(error, FolderFault):
             self._on_limit(error)
         else:
             self.kind, self.reason = "polling", f"the folder is gone ({error})" if error else "the folder is gone"

@@ -20,6 +20,9 @@ _CALLS = {  # name → number on x86_64, aarch64
     "renameat2": (316, 276),
     "rename": (82, None),
     "renameat": (264, 38),
+    "inotify_init": (253, None),
+    "inotify_init1": (294, 26),
+    "inotify_add_watch": (254, 27),
 }
 _LOAD, _JUMP_EQUAL, _RETURN = 0x20, 0x15, 0x06
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
@@ -122,6 +125,8 @@ def refuse(lacks: str) -> None:
         "link of NFS": {"link": _ENOTSUPP, "linkat": _ENOTSUPP},  # its server says NFS3ERR_NOTSUPP
         "renameat2": {"renameat2": errno.EINVAL},
         "rename": {"rename": errno.EACCES, "renameat": errno.EACCES},
+        "inotify": {"inotify_init": errno.ENOSYS, "inotify_init1": errno.ENOSYS},
+        "a watch": {"inotify_add_watch": errno.EACCES},  # as a security module refuses it
     }
     program = [struct.pack("HBBI", _LOAD, 0, 0, 0)]
     for lacking in lacks.split(","):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from file_systems import on_a_poor_file_system
 from shop import PICTURE, Shop, opened, told
 
 from watchfolder import disk
@@ -75,6 +76,27 @@ def test_a_beat_that_broke_is_told_and_followed_by_another(
         worker.stop()
         assert worker.wait_for_end(time.monotonic() + 30)
     assert told(caplog, "inbox.beat_broke") == [{"inbox": "photos"}]
+
+
+@pytest.mark.parametrize("lacks", ["inotify", "a watch"])
+def test_where_nothing_may_be_watched_the_timed_scan_finds_the_pictures(tmp_path: Path, lacks: str) -> None:
+    code = """
+import sys, time
+from pathlib import Path
+from shop import Shop
+from watchfolder.daemon.inbox_worker import InboxWorker
+shop = Shop(Path(sys.argv[1]), watch="events")
+shop.drop("a.jpg")
+worker = InboxWorker(shop.intake, lambda: None)
+worker.start()
+deadline = time.monotonic() + 20
+while not shop.orders() and time.monotonic() < deadline:
+    time.sleep(0.01)
+worker.stop()
+assert worker.wait_for_end(time.monotonic() + 20)
+print(len(shop.orders()), worker.watcher.kind)
+"""
+    assert on_a_poor_file_system(code, tmp_path, lacks=lacks) == "1 polling"
 
 
 def test_each_entry_of_a_listing_and_each_block_of_a_file_is_an_answer(tmp_path: Path) -> None:

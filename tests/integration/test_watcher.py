@@ -419,13 +419,14 @@ def test_a_lost_inbox_is_told_once_and_can_be_watched_again(
 
 
 @pytest.mark.parametrize("kind", ["missing", "file"])
-def test_a_folder_that_is_not_there_is_a_fault_of_the_folder(start: Start, inbox: Path, kind: str) -> None:
+def test_a_folder_that_is_not_there_is_left_to_the_timed_scan(start: Start, inbox: Path, kind: str) -> None:
     inbox.rmdir()
     if kind == "file":
         inbox.touch()
     descriptors = len(os.listdir("/proc/self/fd"))
-    with pytest.raises(FolderFault, match="not there" if kind == "missing" else "Not a directory"):
-        start()
+    watcher = start()
+    assert watcher.kind == "polling"
+    assert watcher.reason.endswith("the folder is not there" if kind == "missing" else "Not a directory")
     assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
