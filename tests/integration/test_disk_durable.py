@@ -9,15 +9,17 @@ import sys
 import threading
 import tracemalloc
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from contents import place
 from file_systems import ext4, tmpfs
+from rights import as_root, nobodys_folder
 
 from watchfolder import disk
 from watchfolder.disk import Place
-from watchfolder.disk.files import write_all
+from watchfolder.disk.files import set_times, write_all
 from watchfolder.errors import FolderFault
 
 WAIT_SECONDS = 20
@@ -69,8 +71,10 @@ def test_a_full_disk_keeps_the_old_content(tmp_path: Path) -> None:
 
 def test_a_read_only_disk_is_a_fault_in_plain_words(tmp_path: Path) -> None:
     with ext4(tmp_path / "disk", tmp_path / "image") as folder:
+        (folder / LEFTOVER).touch()
         subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True, timeout=WAIT_SECONDS)
-        for act in (lambda: disk.write_atomically(place(folder, "entry"), b"x"), lambda: disk.may_write(str(folder))):
+        write, sweep = partial(disk.write_atomically, place(folder, "entry"), b"x"), partial(disk.sweep, str(folder), "")
+        for act in (write, sweep, partial(disk.may_write, str(folder))):
             with pytest.raises(FolderFault) as caught:
                 act()
             assert caught.value.code == "EROFS"
@@ -238,6 +242,40 @@ def test_a_replacement_whose_temporary_file_is_swept_is_written_again(
     disk.write_atomically(Place(str(tmp_path), "a"), b"new")
     assert swept
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"new"}
+
+
+def test_a_replacement_whose_temporary_file_is_always_swept_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = os.rename
+
+    def after_a_sweep(temporary: str, name: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        os.unlink(temporary, dir_fd=src_dir_fd)
+        rename(temporary, name, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    disk.write_atomically(place(tmp_path, "a"), b"old")
+    monkeypatch.setattr(os, "rename", after_a_sweep)
+    with pytest.raises(FolderFault, match="another program has removed our temporary file"):
+        disk.write_atomically(place(tmp_path, "a"), b"new")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"old"}
+
+
+def test_a_time_that_no_file_can_have_keeps_no_picture_back(tmp_path: Path) -> None:
+    with disk.new_file(place(tmp_path, "a.jpg"), 10**40) as write:
+        write(b"picture")
+    assert (tmp_path / "a.jpg").read_bytes() == b"picture"
+
+
+def test_a_time_that_we_may_not_set_keeps_no_picture_back() -> None:
+    with nobodys_folder() as folder:
+        with as_root():  # as a share does that makes all files another user's
+            (folder / "a.jpg").touch(0o666)
+            (folder / "a.jpg").chmod(0o666)
+        descriptor = os.open(folder / "a.jpg", os.O_WRONLY)
+        try:
+            set_times(descriptor, 1, 1)
+        finally:
+            os.close(descriptor)
 
 
 def test_leftovers_of_an_earlier_life_are_swept(tmp_path: Path) -> None:
