@@ -96,11 +96,11 @@ def test_known_ones_among_new_ones_take_no_part_in_the_order(begin: Open) -> Non
     assert sorted(order.files for order in service.orders.values()) == [("a.jpg",), ("c.jpg",)]
 
 
-@pytest.mark.parametrize("fate", ["removed", "changed", "swapped for a link", "shorter"])
+@pytest.mark.parametrize("fate", ["removed", "changed", "swapped for a link", "shorter", "its folder is a file"])
 def test_a_delivery_that_is_no_longer_what_it_was_is_bought_again(begin: Open, told: Told, fate: str) -> None:
     shop, service = begin()
-    made = deliver(shop, "a.jpg")
-    delivered = shop.folder("outbox") / "a.jpg"
+    made = deliver(shop, "sub/a.jpg")
+    delivered = shop.folder("outbox") / "sub/a.jpg"
     delivered.unlink()
     match fate:
         case "changed":
@@ -110,6 +110,9 @@ def test_a_delivery_that_is_no_longer_what_it_was_is_bought_again(begin: Open, t
             delivered.symlink_to(shop.top / "elsewhere")
         case "shorter":
             delivered.write_bytes(made[:-1])
+        case "its folder is a file":
+            delivered.parent.rmdir()
+            delivered.parent.touch()
     assert deliver(shop, "b.jpg") == made
     assert paid(service) == [2]
     assert len(told("file.not_reused")) == 1
