@@ -22,7 +22,7 @@ def test_what_a_person_has_just_taken_is_said_to_be_gone_and_holds_up_no_other(t
         assert shop.files("inbox") == ["b.jpg"]
 
 
-def test_a_name_that_lies_in_several_quarantines_moves_nothing_until_its_path_is_said(tmp_path: Path) -> None:
+def test_a_name_that_lies_in_several_quarantines_is_told_with_their_paths(tmp_path: Path) -> None:
     with opened(Shop(tmp_path, inboxes=("photos", "press"))) as shop:
         paths = [str(shop.folder(name) / "quarantine/a.jpg") for name in ("photos", "press")]
         for path in paths:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from watchfolder.errors import FolderFault
 from watchfolder.watcher import Mode, Watcher, are_events_told
 
 WAIT_SECONDS = 10.0

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from watchfolder import disk
 from watchfolder.config import Inbox
-from watchfolder.disk import NotAFolder, Place
+from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
 from watchfolder.intake import obstacles
@@ -104,9 +104,7 @@ class Emptied:
     def _mtime_of(self, folder: str) -> int | None:
         try:
             found = disk.stat_of(Place(self._root, folder))
-        except NotAFolder:  # something else has its place
-            return None
-        except FolderFault:  # closed to us, or out of reach: it must not keep us from the pictures
+        except FolderFault:  # closed to us, out of reach, or not there: it must not keep us from the pictures
             return _UNKNOWN
         return found.st_mtime_ns if found is not None else None
 

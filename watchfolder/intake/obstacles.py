@@ -66,9 +66,9 @@ def to_move(inbox: Inbox, name: str, descriptor: int) -> Obstacle | None:
 
 def closed(root: str, folder: str) -> Obstacle:
     """Return that we may not write in a folder. Names the highest closed one: its command opens all that is in it."""
-    parts = folder.split("/") if folder else []
+    parts = folder.split("/")
     above = ["/".join(parts[:number]) for number in range(1, len(parts))]
-    first = next((each for each in above if not _may_write(root, each)), folder)
+    first = next((each for each in above if not os.access(os.path.join(root, each), os.W_OK | os.X_OK)), folder)
     command = disk.command_to_open(root, first)
     return Obstacle(_path(root, first), f"the folder has {_rights(root, first)}", command, command)
 
@@ -96,13 +96,6 @@ def on_the_way(inbox: Inbox, name: str) -> Obstacle | None:
                     return Obstacle(_path(inbox.path, os.path.dirname(name)), fault.reason)
                 folder = os.path.dirname(folder)
     return None
-
-
-def _may_write(root: str, folder: str) -> bool:
-    try:
-        return disk.may_write(root, folder)
-    except (FileNotFoundError, FolderFault):  # what is below it tells
-        return True
 
 
 def _path(root: str, folder: str) -> str:
