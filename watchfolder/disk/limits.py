@@ -139,15 +139,9 @@ def _quoted(root: str, name: str, *, is_for_all: bool) -> tuple[str, str]:
         name, is_for_all = os.path.dirname(name), True
     if not name:
         return shlex.quote(root) + "/*" * is_for_all, ""
-    return shlex.quote(os.path.join(root, name)), "-R " if _is_folder(root, name) else ""
-
-
-def _is_folder(root: str, name: str) -> bool:
-    try:
-        found = stat_of(Place(root, name))
-    except NotAFolder:
-        return False
-    return found is not None and stat.S_ISDIR(found.st_mode)
+    path = os.path.join(root, name)
+    is_folder = os.path.isdir(path) and not os.path.islink(path)
+    return shlex.quote(path), "-R " if is_folder else ""
 
 
 def _group_of(path: str) -> int:
