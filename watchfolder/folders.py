@@ -195,11 +195,11 @@ class Folders:
         """Be the only watchfolder there. Of several that start at the same instant one stays, the others withdraw.
 
         Each makes its folder and then looks, so of two at least one sees the other. One that sees no other writes its
-        owner file and has won. Otherwise it removes its folder; only the first by name, if all are empty, waits there.
+        owner file and has won. Otherwise it removes its folder; only the first by name, if none has won, waits there.
         """
         works, mine = _work_of(inbox), self.work(inbox)
         others = self._other_names(inbox)
-        at_work = [name for name in others if not _is_empty(works.under(name))]
+        at_work = [name for name in others if _is_at_work(works.under(name))]
         if disk.stat_of(mine.under(OWNER)) is not None:
             others = at_work
         elif not others:
@@ -321,12 +321,9 @@ def _names_in(works: Place) -> list[str]:
     return [name for name in disk.folders_in(works.root, works.name) if _INSTANCE.fullmatch(name)]
 
 
-def _is_empty(folder: Place) -> bool:
-    try:
-        files = next(disk.scan(folder.root, folder.name, recursive=False), None)
-    except FileNotFoundError:
-        return True
-    return files is None and not disk.folders_in(folder.root, folder.name)
+def _is_at_work(folder: Place) -> bool:
+    """Does one of them work there, or has it left orders?"""
+    return disk.stat_of(folder.under(OWNER)) is not None or bool(disk.folders_in(folder.root, folder.name))
 
 
 def _work_of(inbox: Inbox) -> Place:
