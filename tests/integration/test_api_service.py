@@ -16,7 +16,7 @@ from waiting import wait_until
 from watchfolder.api import Created, Ended, MovedOn, Pace, Service, Status
 from watchfolder.api.service import ASK_FOR_V3_SECONDS
 from watchfolder.config import ApiSection
-from watchfolder.errors import Blocked, OrderMissing, Reject, Resync, Retry, Scope, SlowDown
+from watchfolder.errors import Blocked, OrderMissing, OrderRetry, Reject, Resync, Retry, Scope, SlowDown
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 from watchfolder.services import named
@@ -357,6 +357,32 @@ def test_an_order_that_the_service_lost_is_forgotten(sandbox: Sandbox, open_serv
             ask(created.order_id)
 
 
+def test_an_order_that_one_version_of_the_api_still_knows_is_not_gone(sandbox: Sandbox, open_service: Open) -> None:
+    service = open_service()
+    order_id = completed_by(service)
+    sandbox.faults.add("status", "answer", status=404, code="ORDER_NOT_FOUND")
+
+    with pytest.raises(OrderRetry) as contradiction:
+        service.poll(order_id)
+    assert contradiction.value.code == "VERSIONS"
+
+    asked = sandbox.requests_by_operation()["status"]
+    sandbox.faults.add("status", "answer", status=400, code="ORDER_EXPIRED")
+    with pytest.raises(OrderMissing):
+        service.poll(order_id)
+    assert sandbox.requests_by_operation()["status"] == asked + 1
+
+
+def test_where_v2_is_retired_an_unknown_retention_is_waited_for(sandbox: Sandbox, open_service: Open) -> None:
+    sandbox.dialect, sandbox.retention_days = "v3", None
+    service = open_service()
+    order_id = completed_by(service)
+
+    with pytest.raises(OrderRetry) as unknown:
+        service.links(order_id, or_of_v2=True)
+    assert unknown.value.code == "FILE_RETENTION_UNKNOWN"
+
+
 def test_an_order_is_found_by_its_name_and_no_other_is(open_service: Open) -> None:
     service = open_service()
     key, created = created_by(service)
@@ -381,6 +407,27 @@ def test_an_order_is_found_among_many_by_one_request(sandbox: Sandbox, open_serv
     assert found is not None
     assert found.order_id == created.order_id
     assert [record.operation for record in sandbox.requests[before:]] == ["list"]
+
+
+def test_an_order_is_found_behind_a_page_of_others_whose_names_hold_its_own(open_service: Open) -> None:
+    service = open_service()
+    key, created = created_by(service)
+    for other in map(str, (uuid.uuid4() for _ in range(100))):
+        body = ANTI_AI.body(other, [named("a.jpg")], {"strength": "high"})
+        service.create(ANTI_AI.create_path, body.replace(f"wf-{other}", f"wf-{key} (2)"), ["a.jpg"])
+
+    found = service.find(f"wf-{key}")
+
+    assert found is not None
+    assert found.order_id == created.order_id
+
+
+def test_an_order_is_not_looked_for_in_a_list_that_never_ends(sandbox: Sandbox, open_service: Open) -> None:
+    page = '{"data": {"orders": [], "pageInfo": {"totalPages": 1000000}}}'
+    sandbox.faults.add("list", "other_json", body=page, times=None)
+
+    assert open_service().find("wf-nothing") is None
+    assert sandbox.requests_by_operation()["list"] == 10
 
 
 def test_a_failed_order_says_why(open_service: Open) -> None:

@@ -9,16 +9,18 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import requests
 from certificates import self_signed
 from pydantic import SecretStr
 from tenacity import RetryError
 from typing_extensions import override
 
 from watchfolder.api import Pace, Service
+from watchfolder.api.deadline import Deadline, DeadlineAdapter
 from watchfolder.config import ApiSection
 from watchfolder.errors import FolderFault, Reject, Resync, Retry, WatchfolderError
 
@@ -274,6 +276,7 @@ def test_only_an_upload_can_be_too_large() -> None:
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", "ProtocolError"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "ProtocolError"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\nContent-Length: 10\r\n\r\nabc", "CUT_SHORT"),
         (b"HTTP/1.1 200 OK\r\n\r\nabc", "NO_LENGTH"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + b"x" * 2000, "FILE_TOO_LONG"),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", "ENCODED"),
@@ -470,6 +473,47 @@ def test_the_deadline_of_a_finished_call_leaves_the_next_one_alone() -> None:
             service.ping()
 
         assert server.connections == 1
+
+
+def asked(adapter: DeadlineAdapter, url: str) -> requests.Response:
+    return adapter.send(requests.Request("GET", url).prepare(), stream=True, timeout=3)
+
+
+def test_a_deadline_leaves_a_connection_alone_that_works_for_another_call() -> None:
+    is_cut, (head, body) = threading.Event(), OK.split(b"{")
+
+    def talk(line: socket.socket) -> None:
+        request_of(line)
+        line.sendall(OK)
+        request_of(line)
+        line.sendall(head)
+        is_cut.wait(5)
+        line.sendall(b"{" + body)
+
+    with serving(talk) as server, closing(DeadlineAdapter(1)) as adapter, Deadline(60) as first:
+        url = f"http://127.0.0.1:{server.port}/"
+        assert asked(adapter, url).json() == {"data": 1}
+        with Deadline(60):
+            later = asked(adapter, url)
+            first.cut("too late")
+            is_cut.set()
+            assert later.json() == {"data": 1}
+        assert server.connections == 1
+
+
+def test_a_call_that_is_cut_while_it_connects_leaves_no_connection() -> None:
+    ended = threading.Event()
+
+    def talk(line: socket.socket) -> None:
+        assert not request_of(line)
+        ended.set()
+
+    with serving(talk) as server, closing(DeadlineAdapter(1)) as adapter:
+        with Deadline(60) as deadline:
+            deadline.cut("stopping")
+            with pytest.raises(Retry, match="stopping") as fault:
+                asked(adapter, f"http://127.0.0.1:{server.port}/")
+        assert ended.wait(5), fault  # whose frames hold the socket
 
 
 @pytest.mark.parametrize(

@@ -89,13 +89,9 @@ class _Connection(HTTPConnection):
 
     @override
     def _new_conn(self) -> socket.socket:
-        new = super()._new_conn()
-        try:
-            Deadline.of_call().watch(self, new.fileno())
-        except BaseException:
-            new.close()
-            raise
-        return new
+        self.sock = super()._new_conn()  # ours already: whatever ends the call now closes it
+        Deadline.of_call().watch(self, self.sock.fileno())
+        return self.sock
 
     @override
     def _tunnel(self) -> None:

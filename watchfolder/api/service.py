@@ -119,11 +119,11 @@ class Service(Client):
         return self._ask(Call.REPORT, "GET", path, partial(read_of, ReportView.read, order_id))
 
     def find(self, order_name: str) -> Listed | None:
-        for page in range(1, _PAGES + 1):
+        found, page, pages = None, 0, 1
+        while found is None and page < min(pages, _PAGES):
+            page += 1
             found, pages = self._list(lambda data: read_found(data, order_name), page, keyword=order_name)
-            if found or page >= pages:
-                return found
-        return None
+        return found
 
     def newest(self) -> Mapping[str, OrderView]:
         """Return what the list shows of the newest hundred orders, by id: cheaper than a poll of each of several."""

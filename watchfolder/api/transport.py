@@ -275,7 +275,4 @@ def _retry_of(error: Exception, host: str) -> Retry:
 
 
 def _host(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or "the service"
-    except ValueError:
-        return "the service"
+    return str(urlsplit(url).hostname)
