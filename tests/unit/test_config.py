@@ -544,6 +544,13 @@ def test_without_a_key_all_three_places_are_named(write: Write, monkeypatch: pyt
     assert "credential" in told
 
 
+def test_a_key_file_that_cannot_be_looked_for_is_not_called_missing(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watchfolder.config.key.DEFAULT_KEY_FILE", "/dev/null/api-key")
+    assert fault(write(MINIMAL), {}) == "api.key_file: /dev/null/api-key cannot be read: Not a directory"
+
+
 def test_a_named_key_file_must_exist_unless_the_key_is_elsewhere(write: Write) -> None:
     path = write(with_key_file("/nowhere/key"))
     assert fault(path, {}) == "api.key_file: /nowhere/key cannot be read: No such file or directory"
@@ -972,7 +979,9 @@ def test_a_secret_that_others_can_read_or_that_is_none_is_refused(
 
 
 def test_a_secret_file_that_is_none_is_a_fault_and_not_a_missing_one(write: Write, tmp_path: Path) -> None:
-    assert fault(write(webhook(secret_file=tmp_path))).startswith("webhook.secret_file: ")
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "file/secret"):
+        assert fault(write(webhook(secret_file=path))).startswith("webhook.secret_file: ")
 
 
 def test_both_ends_belong_together_and_need_a_listener(write: Write, tmp_path: Path) -> None:

@@ -125,6 +125,8 @@ def test_a_file_that_was_named_must_be_there_all_the_same() -> None:
         ),
         ("INBOXES__MY_PHOTOS__RECURSIVE", "often", "(…): must be true or false"),
         ("API__REQUESTS_PER_MINUTE", "many", "(…): must be a whole number"),
+        ("API__REQUESTS_PER_MINUTE", "[1", "(…): must be a whole number"),
+        ("API__REQUESTS_PER_MINUTE", "[" * 9999, "(…): must be a whole number"),
         ("INBOXES__MY_PHOTOS__STRENGTH", "max", "(…): must be 'low', 'standard' or 'high'"),
         ("INBOXES__MY_PHOTOS__IGNORE", "*.x", "$…: ignore is not a single value: set it in the configuration file"),
         ("HTTP", "x", "$…: http is not a single value: set it in the configuration file"),

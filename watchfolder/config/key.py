@@ -52,7 +52,7 @@ def _find_key(environ: Mapping[str, str], path: str, commands: CommandLine, *, i
         return require_key(_read(credential, origin, commands), origin), "credential"
     if variable := environ.get(VARIABLE, "").strip():
         return require_key(variable, f"${VARIABLE}"), "environment"
-    if not is_named and not os.path.lexists(path):
+    if not is_named and _is_missing(path):
         places = f"into {path}, into ${VARIABLE}, or into the systemd credential {CREDENTIAL}"
         raise ConfigError(f"api.key_file: there is no key: put it {places}")
     if not path:  # the validation refuses it
@@ -102,10 +102,8 @@ def _find_webhook_secret(secret_file: object, commands: CommandLine) -> str:
 def _is_missing(path: str) -> bool:
     try:
         os.lstat(path)
-    except FileNotFoundError:
-        return True
-    except OSError:  # something is there, or in the way: reading it will tell
-        return False
+    except OSError as error:  # another one is in the way: reading it will tell
+        return isinstance(error, FileNotFoundError)
     return False
 
 

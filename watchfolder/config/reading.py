@@ -41,7 +41,7 @@ def read_word(text: str) -> object:
     """Return the number or truth value that YAML reads in `text`; else the text, for the validation to refuse."""
     try:
         value = _Loader(text).get_single_data()
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):
         return text
     return value if isinstance(value, bool | int | float) else text
 

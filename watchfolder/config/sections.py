@@ -228,19 +228,18 @@ class WatermarkSection(Section):
         return 1 if self.recipients == values.FIRST_FOLDER else max(1, len(self.recipients))
 
 
-def _check_limit(budget: BudgetSection | None, info: ValidationInfo) -> BudgetSection | None:
+def _check_limit(budget: BudgetSection, info: ValidationInfo) -> BudgetSection:
     """Check that a file may be taken at all: with the copies of its inbox or, of all inboxes, the most copies."""
     watermarks = [info.data.get("watermark"), *(inbox.watermark for inbox in info.data.get("inboxes", {}).values())]
     copies = max((each.copies for each in watermarks if each), default=1)
-    if budget is not None:
-        limits = {"files_per_day": budget.files_per_day, "burst.files": budget.burst.files if budget.burst else None}
-        for key, files in limits.items():
-            if files is not None and files < copies:
-                raise ValueError(f"{key}: {files} lets no picture through: each counts as {copies}, its copies")
+    limits = {"files_per_day": budget.files_per_day, "burst.files": budget.burst.files if budget.burst else None}
+    for key, files in limits.items():
+        if files is not None and files < copies:
+            raise ValueError(f"{key}: {files} lets no picture through: each counts as {copies}, its copies")
     return budget
 
 
-Budget = Annotated[BudgetSection | None, AfterValidator(_check_limit)]
+Budget = Annotated[BudgetSection, AfterValidator(_check_limit)] | None
 
 
 class Inbox(Section):
