@@ -12,6 +12,7 @@ from cli_studio import PICTURE, Studio, quarantined_order
 
 from watchfolder.command_line import Advised
 from watchfolder.disk import Place, write_atomically
+from watchfolder.history import all_ended
 from watchfolder.order import State
 from watchfolder.sandbox import Sandbox
 
@@ -111,6 +112,16 @@ def test_a_name_that_is_left_alone_names_the_pattern(studio: Studio) -> None:
     assert "*.part" in explained(studio, studio.drop("a.jpg.part"))
 
 
+def test_a_picture_that_never_becomes_whole_is_told_with_what_to_do(studio: Studio) -> None:
+    path = studio.drop("half.jpg", PICTURE[: len(PICTURE) // 2])
+    studio.configure(settle_seconds=0, incomplete_seconds=0)
+    told = explained(studio, path)
+    studio.configure()
+    path.unlink()
+    assert told.startswith("It will be moved to quarantine: ")
+    assert "What to do: " in told
+
+
 def test_a_document_stays(studio: Studio) -> None:
     studio.configure(settle_seconds=0)
     told = explained(studio, studio.drop("notes.pdf", b"%PDF-1.7 and more"))
@@ -157,6 +168,14 @@ def test_a_quarantined_picture_tells_why_and_what_to_do(studio: Studio, name: st
     assert "watchfolder retry" in told
 
 
+def test_a_quarantined_picture_whose_note_was_thrown_away_can_go_back(studio: Studio) -> None:
+    path = studio.set_aside("lone.jpg")
+    (path.parent / "lone.jpg.why.txt").unlink()
+    told = explained(studio, path)
+    assert ": its note is missing\nTo move it back into the inbox: " in told
+    path.unlink()
+
+
 def test_a_quarantined_picture_is_found_by_the_name_it_had_in_the_inbox(studio: Studio) -> None:
     assert "Quarantined " in explained(studio, "inbox/bad_fail.jpg")
 
@@ -188,6 +207,16 @@ def test_a_folder_of_the_inbox_is_summed_up_by_what_its_files_wait_for(studio: S
     assert "not running" in told[-1]
 
 
+def test_of_a_folder_with_very_many_files_some_are_looked_into(studio: Studio) -> None:
+    for number in range(3):
+        studio.drop(f"many/{number}.jpg")
+    studio.waits["console.commands.explain_folder._MOST_FILES"] = 2
+    told = explained(studio, "inbox/many")
+    del studio.waits["console.commands.explain_folder._MOST_FILES"]
+    assert told.startswith("3 files in ")
+    assert "\n  1 not looked into\n" in told
+
+
 def test_the_inbox_itself_and_an_empty_folder_are_folders_as_well(studio: Studio) -> None:
     (studio.folder("inbox") / "empty").mkdir(exist_ok=True)
     assert f"0 files in {studio.folder('inbox')}/empty." in explained(studio, "inbox/empty")
@@ -210,6 +239,20 @@ def test_a_folder_tells_of_its_files_that_are_under_way_and_what_keeps_them(stud
 
 def test_the_work_folder_is_told_for_what_it_is(studio: Studio) -> None:
     assert "pictures lie here while they are worked on" in explained(studio, "inbox/.watchfolder")
+    work = "inbox/.watchfolder/00000000-0000-4000-8000-000000000000"
+    assert "the journal knows no such order" in explained(studio, f"{work}/0/a.jpg")
+    (delivered,) = {end.key for end in all_ended([], str(studio.folder("state"))) if end.is_delivered}
+    assert "Delivered " in explained(studio, f"{work}/{delivered}/below/good ü.jpg")
+
+
+def test_a_parked_picture_has_nothing_that_keeps_it(studio: Studio) -> None:
+    order = quarantined_order("parked.jpg", state=State.QUARANTINED)
+    entry = Place(str(studio.folder("state")), f"journal/{order.key}.json")
+    write_atomically(entry, order.model_dump_json().encode())
+    told = explained(studio, "inbox/parked.jpg")
+    Path(entry.path).unlink()
+    assert told.startswith("It is in quarantine, since ")
+    assert "But: " not in told
 
 
 def test_the_quarantine_is_summed_up_by_its_reasons(studio: Studio) -> None:
@@ -218,13 +261,17 @@ def test_the_quarantine_is_summed_up_by_its_reasons(studio: Studio) -> None:
     told = explained(studio, studio.folder("quarantine") / "summed up")
     assert "4 The service could not process it: " in told
     assert studio.typed.to(Advised.RETRY, f"{studio.folder('quarantine')}/summed up") in told
+    (studio.folder("quarantine") / "empty").mkdir()
+    assert explained(studio, "quarantine/empty") == f"0 files in {studio.folder('quarantine')}/empty.\n"
 
 
 @pytest.mark.parametrize("role", ["outbox", "originals"])
 def test_a_folder_of_deliveries_tells_which_are_ours(studio: Studio, role: str) -> None:
-    (studio.folder(role) / "below/foreign.jpg").write_bytes(b"mine")
+    for name in ("foreign.jpg", "good ü.jpg.xmp"):
+        (studio.folder(role) / "below" / name).write_bytes(b"mine")
     told = explained(studio, f"{role}/below")
     assert "1 put here by watchfolder: good ü.jpg" in told
+    assert "1 tables of ours, and what lies beside a picture: good ü.jpg.xmp" in told
     assert "1 not known by this name to the history: foreign.jpg" in told
 
 
@@ -244,8 +291,17 @@ def test_an_outbox_that_is_the_next_inbox_tells_why_that_one_waits(tmp_path: Pat
     assert "watchfolder is not running" in whole
 
 
-def test_a_name_that_nobody_knows(studio: Studio) -> None:
-    assert "no file of this name" in explained(studio, "inbox/never.jpg")
+@pytest.mark.parametrize(
+    ("role", "words"),
+    [
+        ("inbox", "no file of this name has been taken from this inbox"),
+        ("outbox", "There is no such file in outbox, and the history knows none of this name."),
+        ("originals", "There is no such file in originals, and the history knows none of this name."),
+        ("quarantine", "There is no such file in quarantine."),
+    ],
+)
+def test_a_name_that_nobody_knows(studio: Studio, role: str, words: str) -> None:
+    assert words in explained(studio, f"{role}/never.jpg")
 
 
 def test_a_path_outside_is_answered_with_the_inboxes_that_there_are(studio: Studio) -> None:

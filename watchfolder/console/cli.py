@@ -49,15 +49,14 @@ def main() -> None:
         app(prog_name="watchfolder")
     except SystemExit as ending:
         has_reader_gone = sys.stdout is not stdout  # then typer has replaced it
-        code: object = exit_codes.UNFINISHED if has_reader_gone else ending.code
+        code = exit_codes.UNFINISHED if has_reader_gone else int(ending.code or 0)
     except OSError as error:
         if not disk.is_stdout_broken():
             raise
         warn(f"the answer cannot be written: {error.strerror}")
         code = exit_codes.UNFINISHED
-    if isinstance(code, int):
-        errand.end(code)
-    sys.exit(code)  # type: ignore[arg-type] # as it came
+    errand.end(code)
+    sys.exit(code)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value

@@ -1,7 +1,6 @@
 """The command `explain`: why a file has (not) been taken, what became of it, and what is in a folder of ours."""
 # ruff: noqa: PLC0415 - each command imports what it alone needs
 
-import os
 from typing import Annotated
 
 import typer
@@ -20,5 +19,4 @@ def explain(
     from watchfolder.console.commands import explain_file
 
     with configuration_at(config_file, as_owner=False) as found:
-        path = os.path.abspath(path)
         say(explain_file.explain(path, found, lambda: act_as_owner_of(found.state_dir)))

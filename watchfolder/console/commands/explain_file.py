@@ -89,10 +89,11 @@ def explain(path: str, config: Config, act_as_daemon: Callable[[], object]) -> I
     What root may do says nothing of the daemon, so all but one question is asked as its user: whether somebody writes
     to another user's file. The daemon can see that by its unit's CAP_LEASE, which its user alone does not have.
     """
+    path = os.path.abspath(path)
     spot = _find(path, config)
     if spot is None:
         act_as_daemon()
-        yield from _of_left(os.path.abspath(path), config)
+        yield from _of_left(path, config)
         return
     spot = replace(spot, has_writer=_has_writer(spot.place))
     act_as_daemon()
@@ -200,14 +201,13 @@ def _has_name(order: Order, names: Collection[str]) -> bool:
 
 
 def _find(path: str, config: Config) -> _Spot | None:
-    whole = os.path.abspath(path)
-    folder, base = os.path.split(whole)
+    folder, base = os.path.split(path)
     roots = {getattr(inbox, role) for inbox in config.inboxes.values() for role in _ROLES} - {None}
     real = disk.follow_links({folder, *roots})
     resolved = os.path.join(real[folder], base)
     for role, inbox in product(_ROLES, config.inboxes.values()):
         root = getattr(inbox, role)
-        for each, top in product((whole, resolved), (root, real[root]) if root else ()):
+        for each, top in product((path, resolved), (root, real[root]) if root else ()):
             if f"{each}/".startswith(top.rstrip("/") + "/"):
                 name = os.path.relpath(each, top)
                 return _Spot(inbox, role, Place(root, "" if name == "." else name))
