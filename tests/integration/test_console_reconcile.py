@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import threading
 import time
 import uuid
@@ -170,14 +171,50 @@ def test_a_retry_is_offered_for_as_long_as_the_service_has_the_result(shop: Shop
     assert advice.endswith(f"while the service keeps it: watchfolder retry {shop.folder('quarantine') / 'one.jpg'}")
 
 
-def test_a_retry_that_would_pay_again_is_not_offered_but_the_result_itself_is(shop: Shop, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("name", ["photos", "others"])
+def test_a_retry_that_would_pay_again_is_not_offered_but_the_result_itself_is(
+    shop: Shop, sandbox: Sandbox, name: str
+) -> None:
     give_up(shop, sandbox, "one.jpg")
     config = shop.config
     weaker = config.inboxes["photos"].model_copy(update={"strength": "low"})
-    config = config.model_copy(update={"inboxes": {"photos": weaker}})
+    config = config.model_copy(update={"inboxes": {name: weaker}})
     advice = reconcile(config, YESTERDAY).undelivered[0].advice
     assert "retry" not in advice
     assert "watchfolder reconcile --fetch" in advice
+
+
+def test_what_is_no_longer_parked_is_told_by_its_receipt_and_can_be_fetched(shop: Shop, sandbox: Sandbox) -> None:
+    give_up(shop, sandbox, "one.jpg")
+    shop.close()
+    (shop.folder("state") / "journal" / f"{shop.order().key}.json").unlink()
+    (lost,) = books_of(shop).undelivered
+    shop.open()
+    assert (lost.files, lost.reason.partition(":")[0]) == (["one.jpg"], "quarantined")
+    assert "watchfolder reconcile --fetch" in lost.advice
+
+
+def test_what_the_service_keeps_no_longer_is_told_and_not_fetched(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> None:
+    give_up(shop, sandbox, "one.jpg")
+    for order in sandbox._state.orders.values():
+        order.retention_days = 0.0
+    (lost,) = books_of(shop).undelivered
+    assert lost.reason.endswith("; the service no longer keeps the result")
+    assert lost.advice.startswith("nothing can be fetched any more")
+    assert list(fetch_all([lost], str(tmp_path), shop.config)) == []
+
+
+def test_a_verdict_that_was_paid_and_lost_stands_in_the_services_list(tmp_path: Path, sandbox: Sandbox) -> None:
+    sandbox.processing_seconds = 0.0
+    with ExitStack() as stack:
+        shop = stack.enter_context(opened(Shop(tmp_path, sandbox, service="ai-detection")))
+        shop.ahead = 20.0
+        shop.drop("one.jpg")
+        shop.to_the_end()
+        shutil.rmtree(shop.folder("state") / "history")
+        (lost,) = books_of(shop).undelivered
+    assert lost.advice.startswith("what was found stands in the service's list of orders")
+    assert not lost.is_kept
 
 
 def test_what_came_before_an_order_was_given_up_has_its_receipt_and_is_counted(shop: Shop, sandbox: Sandbox) -> None:
