@@ -123,6 +123,8 @@ def test_a_test_key_that_is_not_allowed_fails(studio: Studio) -> None:
     studio.configure(api={"base_url": "https://127.0.0.1.invalid"})
     faults = failures(studio, code=78)
     assert any("api.allow_test_key" in fault for fault in faults)
+    studio.configure(api={"base_url": "https://127.0.0.1.invalid", "allow_test_key": True})
+    assert "ok   key: a test key: what is delivered are sample pictures, marked (TEST)" in studio.run("check").stdout
 
 
 def test_a_service_that_does_not_answer_is_75(studio: Studio) -> None:

@@ -57,6 +57,39 @@ def test_a_secret_of_roots_own_is_told_with_the_command_that_mends_it(house: Stu
 
 
 @root_only
+def test_a_configuration_of_roots_own_is_told_with_the_command_that_mends_it(house: Studio) -> None:
+    for name in NAMES.values():
+        shutil.chown(house.root / name, "nobody")
+    shutil.chown(house.config, "root", "root")
+    house.config.chmod(0o600)
+    (line,) = [line for line in house.run("check").stdout.splitlines() if line.startswith("FAIL ")]
+    assert line.startswith(f"FAIL configuration: {house.config} cannot be read by nobody, as whom the daemon runs: ")
+    subprocess.run(["sh", "-c", line.rpartition(": ")[2]], check=True, timeout=10)
+    assert "FAIL" not in house.run("check").stdout
+
+
+@root_only
+def test_a_person_is_told_that_the_daemon_may_do_more(house: Studio) -> None:
+    for name in NAMES.values():
+        shutil.chown(house.root / name, "nobody")
+    shutil.chown(house.folder("state"), "root")
+    assert "to check what the daemon may, run it with sudo" in as_nobody(house, "check").stderr
+    house.folder("state").rmdir()
+    done = as_nobody(house, "check")
+    assert f": install -d -m 750 -o nobody {house.root}/state\n" in done.stdout
+    assert done.stderr == ""
+
+
+@root_only
+def test_a_daemon_whose_user_has_no_name_is_acted_as_by_number(house: Studio) -> None:
+    for path in (house.root, *house.root.iterdir()):
+        os.chown(path, 4242, 4242)
+    told = house.run("check").stdout
+    assert f"ok   state_dir: {house.root}/state: writable for 4242, as whom this check acts\n" in told
+    assert "FAIL" not in told
+
+
+@root_only
 def test_a_folder_that_keeps_the_daemon_out_is_told(house: Studio) -> None:
     closed = house.root / "secrets"
     closed.mkdir(0o700)

@@ -16,6 +16,7 @@ import yaml
 from cli_studio import Daemon, Studio
 from contents import files_in
 from free_ports import free_port
+from receiver import Receiver, receiving
 from typing_extensions import override
 from waiting import wait_until
 
@@ -69,6 +70,12 @@ def studio(tmp_path: Path, sandbox: Sandbox) -> Pushed:
     studio = Pushed(tmp_path, sandbox.url)
     studio.listen()
     return studio
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
 
 
 def ask(sandbox: Sandbox, key: str, body: dict[str, object] | None = None) -> Any:  # noqa: ANN401 - foreign JSON
@@ -136,6 +143,8 @@ def test_from_the_first_push_to_the_last_one(studio: Pushed, sandbox: Sandbox) -
             deliver(studio, f"pushed {number}.jpg")
         assert sandbox.requests_by_operation()["status"] == before
         wait_until(lambda: studio.pushes()["nudged"] >= 6)
+        _, said = studio.webhook("test")
+        assert re.search(r"The service's last pushes by its own word: \d+ sent; the last is of ", said)
         assert set(studio.pushes()) >= {"duplicate", "oversized", "unknown_order", "wrong_signature"}
 
         sandbox.faults.add("push", "never", times=None)
@@ -286,7 +295,7 @@ def test_a_webhook_that_the_service_has_switched_off_is_told(studio: Pushed, san
     assert (code, f"switched this webhook off ({id_})" in said) == (UNFINISHED, True)
 
 
-def test_a_secret_that_cannot_be_stored_leaves_no_registration(studio: Pushed) -> None:
+def test_a_secret_that_cannot_be_stored_leaves_no_registration(studio: Pushed, sandbox: Sandbox) -> None:
     tree = yaml.safe_load(studio.config.read_text(encoding="utf-8"))
     tree["webhook"]["secret_file"] = str(studio.root / "nowhere" / "secret")
     studio.config.write_text(yaml.safe_dump(tree), encoding="utf-8")
@@ -295,15 +304,42 @@ def test_a_secret_that_cannot_be_stored_leaves_no_registration(studio: Pushed) -
     assert "removed again" in said
     assert "No webhook is registered" in studio.webhook("list")[1]
 
+    sandbox.faults.add("webhook", "answer", nth=3, status=503)
+    _, said = studio.webhook("register")
+    assert studio.typed.to(Advised.REMOVE_WEBHOOK, str(*sandbox.webhooks)) in said
 
-@pytest.mark.parametrize("does", ["reset_after", "truncated", "other_json"])
-def test_a_registration_whose_answer_is_lost_is_not_left_behind(studio: Pushed, sandbox: Sandbox, does: str) -> None:
-    sandbox.faults.add("webhook", does, nth=2)  # the first one lists
+
+def test_an_address_that_the_service_refuses_is_told_and_registers_nothing(studio: Pushed, sandbox: Sandbox) -> None:
+    sandbox.faults.add("webhook", "answer", nth=2, status=422, code="VALIDATION_FAILED")
+    code, said = studio.webhook("register")
+    assert (code, "the service refuses this address for a webhook" in said) == (UNFINISHED, True)
+    assert sandbox.requests_by_operation()["webhook"] == 2
+
+
+LOST = [("reset_after", None), ("truncated", None), ("other_json", None), ("other_json", '{"data": {"id": 1}}')]
+
+
+@pytest.mark.parametrize(("does", "body"), LOST, ids=["reset", "torn", "foreign", "without its secret"])
+def test_a_registration_whose_answer_is_lost_is_not_left_behind(
+    studio: Pushed, sandbox: Sandbox, does: str, body: str | None
+) -> None:
+    sandbox.faults.add("webhook", does, nth=2, body=body)  # the first one lists
     code, said = studio.webhook("register")
     assert code == UNFINISHED
     assert "nothing was registered" in said
     assert not studio.secret_file.exists()
     assert "No webhook is registered" in studio.webhook("list")[1]
+
+
+def test_a_lost_answer_takes_no_older_registration_along(studio: Pushed, sandbox: Sandbox) -> None:
+    studio.webhook("register")
+    old = dict(sandbox.webhooks)
+    studio.secret_file.unlink()
+    sandbox.faults.add("webhook", "reset_after", nth=2)
+    assert "nothing was registered" in studio.webhook("register")[1]
+    assert sandbox.webhooks == old
+    sandbox.faults.add("webhook", "reset_after", nth=2, times=2)  # nor can it be asked what there is
+    assert f"with a secret that nobody knows: see {studio.typed.to(Advised.WEBHOOKS)}" in studio.webhook("register")[1]
 
 
 def test_remove_takes_the_registration_and_the_secret_away(studio: Pushed) -> None:
@@ -345,6 +381,26 @@ def test_a_way_that_leads_elsewhere_is_told_from_a_daemon_that_is_down(studio: P
         code, said = studio.webhook("test")
     assert code == UNFINISHED
     assert "all is well: what is between" in said
+
+
+def test_a_program_that_takes_forged_pushes_is_not_this_daemon(studio: Pushed, receiver: Receiver) -> None:
+    studio.listen(public_url=f"http://127.0.0.1:{receiver.port}")
+    studio.webhook("register")
+    code, said = studio.webhook("test")
+    assert (code, "takes forged ones as well: that is not watchfolder" in said) == (UNFINISHED, True)
+
+
+def test_what_the_service_no_longer_knows_or_does_not_say_is_told(studio: Pushed, sandbox: Sandbox) -> None:
+    studio.webhook("register")
+    studio.environment = {"BIZMORI_API_KEY": sandbox.key}
+    sandbox.clear()
+    with studio.daemon():
+        code, said = studio.webhook("test")
+        assert f"The service has no webhook for this address: {studio.typed.run(Advised.REGISTER)}" in said
+        assert (code, "Pushes reach this daemon" in said) == (UNFINISHED, True)
+        sandbox.faults.add("webhook", "answer", status=503)
+        code, said = studio.webhook("test")
+    assert (code, "What the service pushed could not be asked: " in said) == (UNFINISHED, True)
 
 
 def test_check_says_whether_pushes_can_come(studio: Pushed) -> None:

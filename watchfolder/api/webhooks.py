@@ -12,11 +12,11 @@ from watchfolder.api.client import Client
 from watchfolder.api.table import Call
 from watchfolder.api.transport import Pace
 from watchfolder.config import ApiSection
-from watchfolder.errors import Reject, WatchfolderError
+from watchfolder.errors import Reject, Retry
 
 _PATH: Final = "/api/v2/orders/webhooks"
 _ONE_TRY: Final = Pace(connect_seconds=5.0, read_seconds=10.0, total_seconds=20.0, attempts=1)
-_GONE: Final = "WEBHOOK_NOT_FOUND"
+_INVALID: Final = frozenset({"VALIDATION_FAILED", "INVALID_PARAMETER"})
 _PAGE: Final = 100  # entries; the service gives ten unless told
 _MOST_PAGES: Final = 100
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
@@ -44,20 +44,16 @@ class Webhooks(Client):
         try:
             body = json.dumps({"url": url, "name": name, "isTest": is_test})
             made = self._ask(Call.WEBHOOK, "POST", _PATH, Webhook.read, body=body)
-        except Reject as error:
+        except Retry as error:
+            if error.code not in _INVALID:
+                raise
             raise Reject("the service refuses this address for a webhook", code=error.code) from None
         if not made.secret:
             raise faulty("a webhook without its secret")
         return made
 
-    def remove(self, id_: str) -> bool:
-        try:
-            self._ask(Call.WEBHOOK, "DELETE", _path_of(id_), lambda _: None)
-        except WatchfolderError as error:
-            if error.code != _GONE:
-                raise
-            return False
-        return True
+    def remove(self, id_: str) -> None:
+        self._ask(Call.WEBHOOK, "DELETE", _path_of(id_), lambda _: None)
 
     def events(self, id_: str) -> list[PushEvent]:
         """Return what the service last pushed to a webhook, a hundred at most, whichever end its list begins with."""

@@ -29,6 +29,7 @@ from watchfolder.report.phrases import clock
 from watchfolder.services import flow_of
 
 _OWNER: Final = "check"  # signs our probes
+_USER: Final = "watchfolder"  # as the install pages call the daemon's
 _EVENT_SECONDS = 3.0
 _PACE = Pace(connect_seconds=5.0, read_seconds=10.0, total_seconds=20.0, attempts=2)
 _RELEASED = 2026  # no clock that is right shows an earlier year
@@ -138,7 +139,7 @@ def _advice(path: str, field: str, user: str, closed: str | None) -> str:
     if closed:
         return f"chmod o+x {quoted(closed)}"
     if field in {"configuration", "api.ca_file"}:  # no secret of the daemon's own
-        return f"chgrp {user} {quoted(path)} && chmod g+r {quoted(path)}"
+        return f"chgrp {disk.group_name(os.getegid())} {quoted(path)} && chmod g+r {quoted(path)}"
     return f"chown {user} {quoted(path)} && chmod 600 {quoted(path)}"
 
 
@@ -178,22 +179,21 @@ def _unit(config: Config) -> Iterator[CheckResult]:
 
 
 def _state(config: Config, user: str | None) -> CheckResult:
-    path = config.state_dir
+    path, is_root = config.state_dir, os.geteuid() == 0
     try:
         with _probe(path) as place:
             _write(place)
     except FolderFault as fault:
-        whose = f"{user or 'watchfolder'} {quoted(path)}"
+        owner = user or (_USER if is_root else disk.user_name(os.geteuid()))
         commands = {
-            "ENOENT": f"install -d -m 750 -o {whose}",
-            "EACCES": f"chown -R {whose} && chmod 750 {quoted(path)}",
+            "ENOENT": f"install -d -m 750 -o {owner} {quoted(path)}",
+            "EACCES": f"chown -R {user or _USER} {quoted(path)} && chmod 750 {quoted(path)}",
         }
         remedy = config.commands.as_root(commands[fault.code]) if fault.code in commands else ""
         return CheckResult(f"state_dir: {_with_advice(fault, remedy)}", exit_codes.CONFIG)
     if user is not None:
         return CheckResult(f"state_dir: {path}: writable for {user}, as whom this check acts")
-    is_roots = os.geteuid() == 0
-    advice = " for root, as whom this check acts: if the daemon is another user, chown it to that one" * is_roots
+    advice = " for root, as whom this check acts: if the daemon is another user, chown it to that one" * is_root
     return CheckResult(f"state_dir: {path}: writable{advice}")
 
 
