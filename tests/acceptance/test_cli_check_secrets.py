@@ -69,15 +69,14 @@ def test_a_configuration_of_roots_own_is_told_with_the_command_that_mends_it(hou
 
 
 @root_only
-def test_a_person_is_told_that_the_daemon_may_do_more(house: Studio) -> None:
+def test_a_state_directory_that_is_missing_is_to_be_made_for_whom_the_check_acts(house: Studio) -> None:
     for name in NAMES.values():
         shutil.chown(house.root / name, "nobody")
-    shutil.chown(house.folder("state"), "root")
-    assert "to check what the daemon may, run it with sudo" in as_nobody(house, "check").stderr
     house.folder("state").rmdir()
-    done = as_nobody(house, "check")
-    assert f": install -d -m 750 -o nobody {house.root}/state\n" in done.stdout
-    assert done.stderr == ""
+    (line,) = [line for line in as_nobody(house, "check").stdout.splitlines() if line.startswith("FAIL ")]
+    assert line.startswith(f"FAIL state_dir: {house.root}/state: ")
+    subprocess.run(["sh", "-c", line.rpartition(": ")[2]], check=True, timeout=10)
+    assert "FAIL" not in as_nobody(house, "check").stdout
 
 
 @root_only
@@ -149,6 +148,17 @@ def test_a_unit_that_a_drop_in_starts_otherwise_has_that_configuration_alone(
     (tmp_path / "watchfolder.service.d/other.conf").write_text(other)
     assert installed_unit.unit_of("/etc/watchfolder/config.yaml") is None
     assert installed_unit.unit_of("/srv/watchfolder.yaml") is not None
+
+
+def test_a_units_lines_are_read_as_systemd_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installed_unit, "PLACES", (str(tmp_path),))
+    lines = ["[Unit]", "Description=Anna's pictures", "", "[Service]", "ExecStart=watchfolder run \\", "    -c /a.yaml"]
+    (tmp_path / "watchfolder.service").write_text("\n".join([*lines, "User=anna", ""]))
+    (tmp_path / "watchfolder.service.d").mkdir()
+    (tmp_path / "watchfolder.service.d/gone.conf").symlink_to("nowhere")
+    found = installed_unit.unit_of("/a.yaml")
+    assert found is not None
+    assert found.user == "anna"
 
 
 def test_an_instance_of_the_template_has_the_configuration_of_its_name(

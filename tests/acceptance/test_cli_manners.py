@@ -1,6 +1,8 @@
 """What every command owes the shell: results on stdout, words on stderr, quiet when asked, and no colour unasked."""
 
 import os
+import select
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 from cli_studio import Studio, as_nobody, sandbox, studio
 from contents import files_in
+from waiting import wait_until
 
 from watchfolder.sandbox import Sandbox
 
@@ -83,6 +86,23 @@ def test_a_reader_that_has_gone_ends_a_command_quietly(studio: Studio, words: st
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (75, "")
+
+
+@pytest.mark.parametrize(
+    ("who", "number"), [("command", signal.SIGTERM), ("child", signal.SIGKILL)], ids=["told to end", "killed"]
+)
+def test_a_command_and_the_child_that_does_its_work_end_together(
+    studio: Studio, sandbox: Sandbox, who: str, number: signal.Signals
+) -> None:
+    sandbox.faults.add("list", "hang")
+    with subprocess.Popen(studio.command("reconcile"), env=studio.environ(), cwd=studio.root) as command:
+        wait_until(lambda: sandbox.requests_by_operation().get("list"))
+        child = int(Path(f"/proc/{command.pid}/task/{command.pid}/children").read_text())
+        end = os.pidfd_open(child)
+        os.kill(child if who == "child" else command.pid, number)
+        assert command.wait(20) == -number
+        assert select.select([end], [], [], 20)[0] == [end]
+        os.close(end)
 
 
 def test_what_a_run_says_meanwhile_is_on_stderr_and_what_came_of_it_on_stdout(studio: Studio) -> None:

@@ -162,6 +162,22 @@ def test_verify_names_a_file_that_has_changed_and_ends_with_3(studio: Studio, ch
     assert "1 file as delivered, 1 changed" in done.stdout
 
 
+def test_a_file_in_the_place_of_a_delivered_folder_is_a_change(studio: Studio) -> None:
+    deliver(studio, "below/one.jpg")
+    (studio.folder("outbox") / "below").rename(studio.root / "away")
+    (studio.folder("outbox") / "below").write_bytes(b"somebody's")
+    done = studio.run("verify")
+    assert done.returncode == 3
+    assert f"changed: {studio.folder('outbox')}/below/one.jpg (something else lies in its place)\n" in done.stdout
+
+
+def test_what_an_inbox_delivered_that_left_the_configuration_is_not_looked_for(studio: Studio) -> None:
+    deliver(studio, "one.jpg")
+    studio.config.write_text(studio.config.read_text().replace("photos:", "others:"))
+    done = studio.run("verify")
+    assert (done.returncode, done.stdout.partition(",")[0]) == (0, "0 files as delivered")
+
+
 def test_a_file_that_was_taken_out_is_counted_and_no_fault(studio: Studio) -> None:
     deliver(studio, "one.jpg", "two.jpg")
     path = studio.folder("outbox") / "one.jpg"
@@ -185,15 +201,22 @@ def test_of_two_deliveries_under_one_name_the_later_is_the_one_that_counts(studi
     assert done.returncode == 0, done.stdout
 
 
-def test_a_share_that_is_away_is_not_looked_at_and_nothing_is_written_there(studio: Studio) -> None:
+@pytest.mark.parametrize(
+    ("token", "words"), [("", "is the share mounted?"), ("another share's", "another folder lies in its place")]
+)
+def test_a_share_that_is_away_is_not_looked_at_and_nothing_is_written_there(
+    studio: Studio, token: str, words: str
+) -> None:
     deliver(studio, "one.jpg")
     outbox = studio.folder("outbox")
     outbox.rename(studio.root / "unmounted")
     outbox.mkdir()
+    if token:
+        (outbox / ".watchfolder-id").write_text(token)
     done = studio.run("verify")
     assert done.returncode == 75
-    assert "is the share mounted?" in done.stderr
-    assert os.listdir(outbox) == []
+    assert words in done.stderr
+    assert os.listdir(outbox) == [".watchfolder-id"] * bool(token)
 
 
 def test_a_folder_that_was_never_worked_with_is_given_no_mark(studio: Studio) -> None:

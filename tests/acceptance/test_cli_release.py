@@ -238,5 +238,17 @@ def test_a_rehearsal_heeds_the_budget_of_all_inboxes_together(
     assert studio.run("run", "--once").returncode == 75
 
 
+def test_a_rehearsal_beside_a_share_that_is_away_says_so_and_sends_nothing(studio: Studio) -> None:
+    assert studio.run("run", "--once").returncode == 0
+    inbox = studio.folder("inbox")
+    inbox.rename(studio.root / "unmounted")
+    inbox.mkdir()
+    studio.drop("one.jpg")
+    said = studio.run("run", "--once", "--dry-run").stdout
+    assert f"But: {inbox}: not a folder we know (yet): is the share mounted?" in said
+    assert "photos: 0 of 1 file would be sent" in said
+    assert "All together: 0 files" in said
+
+
 def test_a_rehearsal_of_the_daemon_is_a_wrong_argument(studio: Studio) -> None:
     assert studio.run("run", "--dry-run").returncode == 2

@@ -101,8 +101,9 @@ def test_a_report_that_lies_beside_its_picture_is_not_fetched_again(studio: Stud
 
 def test_without_a_sidecar_no_order_is_known(studio: Studio) -> None:
     sidecar = Path(f"{picture(studio)}.ai.json")
-    sidecar.write_text('{"orderId": "../1", "sha256": ""}')
-    assert "it is no sidecar of ours" in refused(studio, picture(studio))
+    for content in ('{"orderId": "../1", "sha256": ""}', '{"orderId": "1"}', "[1]", "no JSON", "[" * 9999):
+        sidecar.write_text(content)
+        assert "it is no sidecar of ours" in refused(studio, picture(studio))
     sidecar.unlink()
     assert "Plakat ü.jpg.ai.json is not beside it" in refused(studio, picture(studio))
     assert "is no folder" in refused(studio, "/nowhere/at/all.jpg")
@@ -119,6 +120,9 @@ def test_where_there_is_no_report_it_is_said_why(studio: Studio, sandbox: Sandbo
     assert "the service has no report on this result" in refused(studio, picture(studio))
     sandbox.faults.add("report", "answer", status=400, code="REPORT_LOCALE_UNSUPPORTED")
     assert "no report in this language" in refused(studio, picture(studio))
+    failed = {"status": "failed", "failure": {"code": "REPORT_GENERATION_FAILED", "retryable": False}}
+    sandbox.faults.add("report", "other_json", body=json.dumps({"data": failed}))
+    assert "the service could not make the report" in refused(studio, picture(studio))
     sandbox.faults.add("report", "answer", status=400, code="ORDER_EXPIRED")
     assert "keeps this order no longer" in refused(studio, picture(studio))
     sandbox.faults.add("report", "answer", status=401, code="AUTH_TOKEN_EXPIRED")

@@ -122,7 +122,8 @@ def _read_unit(unit: str, instance: str) -> Mapping[str, list[str]]:
 
 def _lines_of(path: str) -> list[str]:
     with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
-        return [line for line in file if line.strip()[:1] not in {"#", ";", "["}]
+        lines = file.read().replace("\\\n", " ").splitlines()  # a line that ends in \ goes on in the next one
+        return [line for line in lines if line.strip()[:1] not in {"#", ";", "["}]
     return []
 
 

@@ -17,8 +17,6 @@ _report: int | None = None  # the pipe to which the child writes its exit code
 def begin() -> None:
     """Go on in a child; the process that was here before ends when `end` is called, or with the child."""
     global _report
-    if _report is not None:
-        return
     reading, _report = os.pipe()
     child = os.fork()
     if child == 0:

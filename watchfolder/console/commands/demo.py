@@ -156,13 +156,12 @@ def _configuration(root: Path, shows: tuple[Show, ...], url: str, key_file: Path
 
 
 def _free_address() -> str:
-    for port in (_PAGE_PORT, 0):
-        try:
-            with socket.create_server(("127.0.0.1", port)) as listener:
-                return f"127.0.0.1:{listener.getsockname()[1]}"
-        except OSError:
-            continue
-    return f"127.0.0.1:{_PAGE_PORT}"
+    try:
+        listener = socket.create_server(("127.0.0.1", _PAGE_PORT))
+    except OSError:
+        listener = socket.create_server(("127.0.0.1", 0))
+    with listener:
+        return f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 def _end_at_reload(found: "Config") -> "Callable[[], Config]":
