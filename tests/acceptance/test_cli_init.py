@@ -20,7 +20,7 @@ NOBODY = 65534
 # Everything is imported before root becomes somebody else, who may not be able to read this Python.
 PROGRAM = f"""
 import os, sys
-import encodings.idna, encodings.utf_8_sig, getpass
+import encodings.ascii, encodings.idna, encodings.utf_8_sig, getpass
 import watchfolder.api, watchfolder.console.commands.check_findings, watchfolder.console.cli as cli
 if os.geteuid() == 0:
     os.setgroups([])
@@ -117,6 +117,23 @@ def test_what_is_no_key_is_refused_before_anything_is_made(home: Path, sandbox: 
     assert done.returncode == 2, done.stdout
     assert "0123456789" not in done.stdout + done.stderr
     assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(None, "No such file or directory"), (b"sk_0123456789\xfc\n", "'ascii' codec can't decode")]
+)
+def test_a_key_file_that_cannot_be_read_is_refused_before_anything_is_made(
+    home: Path, sandbox: Sandbox, content: bytes | None, words: str
+) -> None:
+    file = home / "key"
+    if content:
+        file.write_bytes(content)
+    before = everything(home)
+    done = init(home, sandbox, "--key-file", str(file))
+    assert done.returncode == 2, done.stdout
+    assert f"--key-file: {file} cannot be read: {words}" in done.stderr
+    assert "0123456789" not in done.stderr
+    assert everything(home) == before
 
 
 def test_on_a_terminal_it_asks_and_does_not_show_the_key(home: Path, sandbox: Sandbox) -> None:

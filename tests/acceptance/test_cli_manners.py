@@ -215,3 +215,5 @@ def test_people_of_the_group_are_told_of_a_file_what_they_may_know(shared: Studi
     assert done.stdout.startswith("It waits")
     assert "sudo" in done.stdout
     assert done.returncode == 0
+    elsewhere = as_nobody(shared, "explain", "/etc/hostname")
+    assert (elsewhere.returncode, "lies in no folder of ours" in elsewhere.stderr) == (2, True)
