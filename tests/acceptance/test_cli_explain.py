@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,13 @@ def test_a_picture_in_the_work_folder_shows_its_order(studio: Studio) -> None:
         told = explained(studio, path)
         assert "is being uploaded, since " in told
         assert f"wf-{order.key}, at the service 17" in told
+    file = order.files[0]
+    delivered = file.having(results=(file.result.having(delivered_at=datetime.now(UTC)),))
+    now = order.times[State.CLAIMING]
+    order = order.having(state=State.COMPLETED, files=(delivered,), times={**order.times, State.COMPLETED: now})
+    write_atomically(Place(str(studio.folder("state")), f"journal/{order.key}.json"), order.model_dump_json().encode())
+    told = explained(studio, work / "at work.jpg")
+    assert told.startswith("It has been delivered, and its original is on the way to its place.\n")
 
 
 def test_a_folder_of_the_inbox_is_summed_up_by_what_its_files_wait_for(studio: Studio) -> None:
