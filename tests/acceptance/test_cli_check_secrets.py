@@ -69,7 +69,7 @@ def test_a_configuration_of_roots_own_is_told_with_the_command_that_mends_it(hou
 
 
 @root_only
-def test_a_state_directory_that_is_missing_is_to_be_made_for_whom_the_check_acts(house: Studio) -> None:
+def test_a_missing_state_directory_is_to_be_made_for_whom_the_check_acts(house: Studio) -> None:
     for name in NAMES.values():
         shutil.chown(house.root / name, "nobody")
     house.folder("state").rmdir()
