@@ -118,6 +118,16 @@ def test_every_fault_of_the_configuration_is_a_line(studio: Studio) -> None:
     assert len(failures(studio, code=78)) == 2
 
 
+def test_an_address_for_messages_that_cannot_be_used_is_told_and_not_shown(studio: Studio) -> None:
+    with studio.config.open("a") as config:
+        config.write("notify: ['nosuch://0123456789abcdef']\n")
+    studio.config.chmod(0o600)
+    done = studio.run("check")
+    (line,) = [line for line in done.stdout.splitlines() if "notify" in line]
+    assert (done.returncode, line.partition(":")[0]) == (78, "FAIL notify[0]")
+    assert "0123456789abcdef" not in done.stdout + done.stderr
+
+
 def test_a_test_key_that_is_not_allowed_fails(studio: Studio) -> None:
     studio.environment["BIZMORI_API_KEY"] = "sk_test_0123456789"
     studio.configure(api={"base_url": "https://127.0.0.1.invalid"})
