@@ -194,6 +194,46 @@ def test_links_that_have_run_out_are_renewed_by_a_read(begin: Open) -> None:
     assert len(service.orders) == 1
 
 
+def test_a_storage_that_refuses_its_links_is_tried_thrice_and_then_later(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("upload", "answer", times=3, status=403)
+    shop.drop("a.jpg")
+    shop.work(lambda: has_failed_once(shop))
+    assert "three times" in shop.order().last_error
+    assert (calls(service, "upload"), calls(service, "status")) == (3, 1)
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert_bought_once(shop, service, {"a.jpg": PICTURE})
+
+
+def test_a_read_that_names_no_files_is_a_failure_and_not_asked_for_each_second(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("upload", "answer", status=503)
+    shop.drop("a.jpg")
+    shop.work(lambda: has_failed_once(shop))
+    nameless = json.dumps({"data": {"orderId": shop.order().order_id, "status": "pending", "inputFiles": None}})
+    service.faults.add("status", "other_json", times=None, body=nameless)
+    shop.pass_time(LATER)
+    shop.work(lambda: shop.order().failures == 2)
+    assert "no upload link" in shop.order().last_error
+    service.faults.clear()
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert_bought_once(shop, service, {"a.jpg": PICTURE})
+
+
+def test_an_upload_that_is_refused_and_yet_arrived_is_not_sent_again(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("upload", "answer_after", status=403)
+    shop.drop("a.jpg")
+    shop.work(lambda: has_failed_once(shop))
+    assert shop.order().charged
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert_bought_once(shop, service, {"a.jpg": PICTURE})
+    assert (calls(service, "upload"), len(service.orders)) == (1, 1)
+
+
 def test_an_upload_that_the_storage_lost_is_sent_again_to_the_same_order(begin: Open) -> None:
     shop, service = begin()
     pictures = pour(shop)

@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import BinaryIO
 
 from watchfolder import disk
-from watchfolder.api import MovedOn, Slot, Status
+from watchfolder.api import Slot
 from watchfolder.errors import OrderRetry, Reject, Resync, Retry, Throttled
 from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
@@ -154,14 +154,13 @@ def _handle_failed(context: StepContext, order: Order, round_: Round) -> Order:
 class Sending:
     """The uploads of one order. Several threads may send its files side by side; a link is renewed once for all.
 
-    A file to which the service gives no link any more has arrived: an earlier answer was lost.
+    A file to which the service gives no link any more may have arrived: the next try asks for that first.
     """
 
     def __init__(self, context: StepContext, order: Order) -> None:
         self._context = context
         self._order = order
         self._is_renewed_by_read = flow_of(order).needs_v3
-        self._known = frozenset[str]()  # ids that the service has named
         self._links = Asking(self._refresh)
 
     @disk.folders_kept_open()
@@ -196,8 +195,6 @@ class Sending:
         refusal, url, file = "", "", self._order.files[index]
         for checksum in (md5, md5, None):
             url = self._url(index, url)  # outside: the service's word is not the storage's refusal
-            if not url:
-                return
             try:
                 self._context.service.upload(url, source, file.size, file.media_type, checksum)
             except Resync as error:
@@ -213,8 +210,7 @@ class Sending:
         url = self._links.find(
             lambda: (self._context.memory_of(self._order).urls or {}).get(self._file_id(index), ""), refused=refused
         )
-        has_arrived = self._is_renewed_by_read and self._file_id(index) in self._known
-        if not url and not has_arrived:
+        if not url:
             raise OrderRetry("the service gave no upload link for a file", code="NO_UPLOAD_LINK")
         return url
 
@@ -223,13 +219,12 @@ class Sending:
 
     def _refresh(self) -> None:
         if self._is_renewed_by_read:
-            seen = self._context.poll(self._order)
-            if seen.status is not Status.PENDING:
-                raise MovedOn(f"the service waits for no upload any more: it calls the order {seen.raw_status}")
-            slots = seen.inputs
+            try:
+                slots = self._context.poll(self._order).inputs
+            except Throttled:  # it was asked a moment ago: what links it gives are at hand
+                return
         else:
             slots = self._context.service.refresh(id_of(self._order))
-        self._known = frozenset(slot.file_id for slot in slots)
         self._order = self._order.having(files=identify(self._order, slots))
         remember_links(self._context, self._order, slots)
 
