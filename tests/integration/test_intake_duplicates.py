@@ -15,11 +15,13 @@ from contents import files_in
 from shop import OTHER, PICTURE, Open, Shop, history, opened
 
 from watchfolder import delivery_index, disk
+from watchfolder.delivery_index import Original
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.intake import Ready, dedup
 from watchfolder.order import Order, OrderFile, State, Why
 from watchfolder.pipeline import reuse, timing
+from watchfolder.publish import Publisher, Received
 from watchfolder.sandbox import PlannedFault, Sandbox
 
 USUAL = {"kept": {"look_seconds": 0}, "duplicates": "reuse"}
@@ -427,6 +429,38 @@ def test_an_order_that_was_begun_as_a_reuse_is_rebuilt_as_one(begin: Open) -> No
     assert paid(service) == [1]
 
 
+def test_a_delivery_that_goes_after_its_duplicate_was_claimed_is_bought_again(begin: Open, told: Told) -> None:
+    shop, service = begin()
+    deliver(shop, "a.jpg")
+    shop.drop("b.jpg")
+    claim(shop)
+    (shop.folder("outbox") / "a.jpg").unlink()
+    shop.to_the_end()
+    assert (shop.files("outbox"), paid(service)) == (["b.jpg"], [2])
+    assert len(told("file.not_reused")) == 1
+
+
+def test_a_copy_that_another_program_cleans_away_is_made_again(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, service = begin()
+    deliver(shop, "a.jpg")
+    accept, cleaned = Publisher.accept, list[Path]()
+
+    def and_then_it_cleans(publisher: Publisher, order: Order, received: Mapping[int, Received]) -> Order:
+        order = accept(publisher, order, received)
+        for part in [] if cleaned else shop.folder("outbox").glob(".watchfolder/*.tmp"):
+            part.unlink()
+            cleaned.append(part)
+        return order
+
+    monkeypatch.setattr(Publisher, "accept", and_then_it_cleans)
+    shop.drop("b.jpg")
+    shop.work(lambda: cleaned and shop.has(State.MATCHED) and shop.order().failures)
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert shop.files("outbox") == shop.files("originals") == ["a.jpg", "b.jpg"]
+    assert paid(service) == [1]
+
+
 def test_an_original_that_changed_in_the_work_folder_goes_back_as_a_new_picture(begin: Open) -> None:
     shop, service = begin()
     deliver(shop, "a.jpg", PICTURE.ljust(4096, b"\0"))
@@ -504,6 +538,21 @@ def test_a_share_that_is_away_holds_up_no_other_inbox(begin: Open, tmp_path: Pat
     shop.drop("b.jpg", inbox="two/inbox")
     shop.work((tmp_path / "two" / "outbox" / "b.jpg").exists)
     assert paid(service) == [2]
+
+
+def test_a_share_that_goes_before_the_copy_is_made_is_not_waited_for_nor_forgotten(begin: Open, tmp_path: Path) -> None:
+    shop, service = begin(inboxes=("one", "two"))
+    shop.drop("a.jpg", inbox="one/inbox")
+    shop.to_the_end()
+    shop.drop("b.jpg", inbox="two/inbox")
+    intake, now = shop.intakes["two"], time.monotonic() + shop.ahead
+    intake.nudge(None)
+    intake.beat(now)
+    assert shop.order().state is State.MATCHED
+    original = Original(len(PICTURE), "live", shop.order().product, shop.order().files[0].sha256 or "")
+    (tmp_path / "one" / "outbox").rename(tmp_path / "one" / "away")
+    shop.work(lambda: service.paid == 2)
+    assert [each.inbox for each in shop.delivery_index.find(original)] == ["one"]
 
 
 def test_duplicates_in_two_inboxes_at_once_are_paid_once(begin: Open, tmp_path: Path) -> None:

@@ -1,16 +1,20 @@
 """What lies beside a finding: a heatmap, a report, keywords. None of it holds the finding up, nor comes twice."""
 
+import json
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from contents import sha256
+from holding import being_written
 from shop import OTHER, PICTURE, Killed, Open, Shop, opening
 
 from watchfolder import disk, history, intake
-from watchfolder.order import State
+from watchfolder.order import OrderFile, State
 from watchfolder.pipeline import timing
+from watchfolder.publish import Fetch, Publisher, Received
 from watchfolder.sandbox import Sandbox, reports
 from watchfolder.sandbox.pictures import sample_pdf
 
@@ -130,6 +134,63 @@ def test_what_is_tried_for_longer_than_results_are_kept_is_given_up(
     monkeypatch.setattr(timing, "ENCLOSE_SECONDS", -1.0)
     drop(shop)
     assert outbox(shop) == []
+    assert_found_and_paid_once(shop, service)
+
+
+def test_what_it_dies_over_three_times_is_given_up_and_the_finding_stays(begin: Open) -> None:
+    shop, service = begin(heatmaps=True, report="always")
+    service.faults.add("fetch", "answer", times=None, status=500)
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.RECORDED) and shop.order().failures)
+    for _ in range(3):
+        shop.journal.mark_running(shop.order())  # as a death leaves it
+        shop.live_again()
+    service.faults.clear()
+    shop.pass_time(timing.LONGEST_BACKOFF_SECONDS)
+    shop.to_the_end()
+    assert outbox(shop) == []
+    assert_found_and_paid_once(shop, service)
+
+
+@pytest.mark.parametrize(
+    ("operation", "shown"),
+    [
+        ("status", {"status": "complete", "result": {"verdict": "likely_real", "heatmapUrl": None}}),
+        ("report", {"status": "completed", "download": None}),
+    ],
+    ids=["heatmap", "report"],
+)
+def test_what_is_called_ready_without_a_link_is_asked_for_again(
+    begin: Open, operation: str, shown: dict[str, object]
+) -> None:
+    shop, service = begin(heatmaps=operation == "status", report="always" if operation == "report" else "never")
+    service.faults.add(operation, "other_json", body=json.dumps({"data": shown}))
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.RECORDED) and shop.order().failures)
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert len(outbox(shop)) == 1
+    assert_found_and_paid_once(shop, service)
+
+
+def test_one_that_another_program_cleans_away_is_fetched_again(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, service = begin(heatmaps=True)
+    receive, cleaned = Publisher.receive, list[str]()
+
+    def and_then_it_cleans(publisher: Publisher, file: OrderFile, fetch: Fetch) -> Received:
+        received = receive(publisher, file, fetch)
+        if not cleaned:
+            cleaned.append(received.part.path)
+            received.remove()
+        return received
+
+    monkeypatch.setattr(Publisher, "receive", and_then_it_cleans)
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.RECORDED) and shop.order().failures)
+    assert "another program removes our hidden files" in shop.order().last_error
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert outbox(shop) == ["a.jpg.heatmap.webp"]
     assert_found_and_paid_once(shop, service)
 
 
@@ -303,6 +364,27 @@ def test_somebodys_sidecar_keeps_all_that_it_says(begin: Open) -> None:
     drop(shop)
     added = b" <rdf:li>ai-detection: likely_real</rdf:li>\n     "
     assert read(shop, "a.jpg.xmp") == SIDECAR.replace(b"</rdf:Bag>", added + b"</rdf:Bag>")
+
+
+def test_a_sidecar_that_somebody_is_writing_gets_the_keyword_later(begin: Open) -> None:
+    shop, _ = begin(xmp=True)
+    sidecar = shop.folder("outbox") / "a.jpg.xmp"
+    sidecar.write_bytes(SIDECAR)
+    with being_written(sidecar):
+        shop.drop("a.jpg")
+        shop.work(lambda: shop.has(State.RECORDED) and shop.order().failures)
+        assert sidecar.read_bytes() == SIDECAR
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert len(subjects(sidecar.read_bytes())) == 2
+
+
+def test_what_is_no_file_in_the_place_of_a_sidecar_is_left_there(begin: Open) -> None:
+    shop, service = begin(xmp=True)
+    (shop.folder("outbox") / "a.jpg.xmp").mkdir()
+    drop(shop)
+    assert os.listdir(shop.folder("outbox") / "a.jpg.xmp") == []
+    assert_found_and_paid_once(shop, service)
 
 
 @pytest.mark.parametrize(

@@ -100,13 +100,12 @@ def _say_missing(order: Order, kind: EnclosureKind, reason: str, level: int = lo
 
 def _put(context: StepContext, order: Order, enclosure: Enclosure) -> bool:
     """Return whether it is there: a report may still be being made."""
-    match enclosure.kind:
-        case _K.KEYWORDS:
-            context.enclosures.add_keyword(order, f"{order.service}: {_finding(order).verdict}")
-        case _K.HEATMAP:
-            context.enclosures.put(order, enclosure, partial(_fetch, context, _heatmap_links(context, order)))
-        case _K.REPORT:
-            return _put_report(context, order, enclosure)
+    if enclosure.kind is _K.REPORT:
+        return _put_report(context, order, enclosure)
+    if enclosure.kind is _K.HEATMAP:
+        context.enclosures.put(order, enclosure, partial(_fetch, context, _heatmap_links(context, order)))
+    else:
+        context.enclosures.add_keyword(order, f"{order.service}: {_finding(order).verdict}")
     return True
 
 

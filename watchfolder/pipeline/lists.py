@@ -65,12 +65,8 @@ def _without_order(context: StepContext, order: Order, under_way: Sequence[Order
 
 def _told(context: StepContext, order: Order) -> dict[int, LineEnd]:
     """Return what has become of each line whose order has ended."""
-    told: dict[int, LineEnd] = {}
-    for ended in history.of_list(context.journal.state_dir, order.key):
-        for number, end in _ends_in(ended).items():
-            if number not in told or (end.results and not told[number].results):
-                told[number] = end
-    return told
+    ended = history.of_list(context.journal.state_dir, order.key)
+    return {number: end for each in ended for number, end in _ends_in(each).items()}
 
 
 def _ends_in(ended: history.EndedOrder) -> dict[int, LineEnd]:

@@ -97,9 +97,8 @@ def supersede(context: StepContext, parent: Order) -> None:
     for child in parent.children:
         begun = context.journal.get(child.key)
         begun = begun or context.journal.begin(child.having(work=context.publisher.work.path))
-        if begun.state is State.CLAIMING:
-            context.publisher.work.move_over(parent, begun)
-            context.journal.note(begun, work_folder_of=None)
+        context.publisher.work.move_over(parent, begun)
+        context.journal.note(begun, work_folder_of=None)
     moved = {file.name for child in parent.children for file in child.files}
     context.publisher.originals.put_back(parent, keep=moved)
     context.publisher.work.clear(parent)
