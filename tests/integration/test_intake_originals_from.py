@@ -19,6 +19,7 @@ from watchfolder.disk import Held, Place, files, moves
 from watchfolder.errors import FolderFault
 from watchfolder.intake import Decision
 from watchfolder.order import Role, State
+from watchfolder.pipeline.context import MOST_WAITS
 from watchfolder.sandbox.pictures import sample
 
 ORIGINAL = sample("jpeg", width=64, height=48, seed=9)
@@ -174,6 +175,28 @@ def test_where_the_table_is_held_the_name_tells(begin: Open, monkeypatch: pytest
     find(shop, "a.jpg")
     shop.to_the_end()
     assert_lent(shop, "a.jpg", "a.jpg")
+
+
+def test_a_finding_waits_a_while_for_a_table_that_somebody_has_open(begin: Open) -> None:
+    shop, service = begin(own={"press": {"service": "watermark-embed", "originals_from": None}})
+    table, outbox = shop.folder("press/outbox") / "watermarks.csv", shop.folder("found/outbox") / "detected"
+    table.write_text("file,recipient,text\ndpa/a.jpg,dpa,K-1\n")
+    found = {"status": "complete", "result": {"detectionStatus": "detected", "watermarkText": "K-1"}}
+    service.faults.add("status", "other_json", times=None, body=json.dumps({"data": found}))
+    service.faults.add("list", "answer", times=None, status=500)
+    for name in ("a.jpg", "b.jpg"):
+        keep(shop, name)
+        find(shop, name)
+    with leased(table):
+        shop.work(lambda: [order.failures for order in shop.orders()] == [1, 1])
+        first = next(order for order in shop.orders() if order.pictures[0].name == "a.jpg")
+        shop.journal.note(first, failures=MOST_WAITS, not_before=None)
+        shop.work((outbox / f"a.jpg{SIDECAR}").exists)
+    shop.pass_time(60)
+    shop.to_the_end()
+    told = [json.loads((outbox / f"{name}{SIDECAR}").read_text()) for name in ("a.jpg", "b.jpg")]
+    assert [each["recipient"] for each in told] == [None, "dpa"]
+    assert service.paid == 2
 
 
 def test_a_single_run_waits_for_the_look_that_a_picture_needs(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:

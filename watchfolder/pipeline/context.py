@@ -28,6 +28,7 @@ from watchfolder.services import tables
 from watchfolder.services.link_files import Line
 
 BAD_SECTOR = "EIO"  # in a step that only reads, or of what could not be read before
+MOST_WAITS = 3  # for a program that has a file open which is only looked into: some four minutes
 _T = TypeVar("_T")
 
 
@@ -128,14 +129,19 @@ class StepContext:
             if is_free:
                 self._other_outbox_lock.release()
 
-    def recipient_of(self, text: str) -> str | None:
-        """Say to whom the copy with this text was given, as far as the inbox that lends its originals can tell."""
+    def recipient_of(self, order: Order, text: str) -> str | None:
+        """Say to whom the copy with this text was given, as far as the inbox that lends its originals can tell.
+
+        Raises Held while another program has its table open, for the first tries of the order.
+        """
         lender = self.inbox_of(self.inbox.originals_from) if self.inbox.originals_from else None
         if lender is None:
             return None
         try:
             return disk.answer_of(partial(tables.recipient_of, text, lender), lender.outbox, timing.TABLE_SECONDS)
         except FolderFault as fault:
+            if isinstance(fault, Held) and order.failures < MOST_WAITS:
+                raise
             event("ledger.unread", logging.WARNING, inbox=self.inbox.name, reason=fault.reason)
             return None
 

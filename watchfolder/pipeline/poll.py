@@ -3,6 +3,7 @@
 import logging
 import uuid
 from collections.abc import Mapping
+from functools import partial
 
 from watchfolder import disk
 from watchfolder.api import MovedOn, OrderView, Slot, Status, failed_at_service
@@ -131,7 +132,7 @@ def _finding(context: StepContext, order: Order, seen: OrderView, findings: Find
         raise OrderRetry("the service calls the order complete but does not say what it found", code="NO_VERDICT")
     if finding.verdict in findings.passing and order.reordered < timing.MOST_ORDERED_AGAIN:
         raise OrderAgain(f"the service says no more than: {findings.say(finding)}", code=finding.verdict.upper())
-    finding = findings.about(finding, order, context.recipient_of)
+    finding = findings.about(finding, order, partial(context.recipient_of, order))
     return finding.having(order_id=id_of(order), checked_at=context.journal.clock.now())
 
 

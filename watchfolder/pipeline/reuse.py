@@ -18,13 +18,12 @@ from watchfolder.disk import Held, Place
 from watchfolder.errors import FolderFault, Retry
 from watchfolder.events import event
 from watchfolder.order import Order, State, Why
-from watchfolder.pipeline.context import BAD_SECTOR, StepContext
+from watchfolder.pipeline.context import BAD_SECTOR, MOST_WAITS, StepContext
 from watchfolder.publish import part_gone
 from watchfolder.services import flow_of
 from watchfolder.work import is_unchanged
 
 _BLOCK_BYTES = 1 << 20
-_MOST_WAITS = 3  # for a program that has a delivered picture open: some four minutes
 
 
 class _NotThatError(Retry):
@@ -121,7 +120,7 @@ def _take(context: StepContext, order: Order, delivery: EarlierDelivery, outbox:
         if received is None:
             received = context.publisher.receive(order.files[0], partial(_copy, earlier, delivery))
     except (Held, _NotThatError) as error:
-        if isinstance(error, Held) and order.failures < _MOST_WAITS:
+        if isinstance(error, Held) and order.failures < MOST_WAITS:
             raise
         if _is_there(context, outbox):
             context.delivery_index.forget(_original(order), delivery)
