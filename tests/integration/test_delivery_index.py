@@ -8,13 +8,15 @@ import sqlite3
 import tracemalloc
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
+from holding import leased
 from rights import nobodys_folder
 from waiting import wait_until
 
+from watchfolder import delivery_index as delivery_index_module
 from watchfolder.delivery_index import FILE, DeliveryIndex, EarlierDelivery, Original
 
 ROWS = 10_000
@@ -210,12 +212,15 @@ def test_a_history_that_was_cut_is_read_again(tmp_path: Path) -> None:
         assert len(delivery_index.find(original(3))) == 1
 
 
-def test_a_place_that_cannot_be_written_is_said_once_and_holds_up_nobody(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("is_held", [False, True], ids=["a folder in its place", "a month that somebody holds"])
+def test_what_cannot_be_opened_is_said_once_and_holds_up_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, *, is_held: bool
 ) -> None:
-    write(tmp_path, "2026-03", line(1))
-    (tmp_path / FILE).mkdir()
-    with opened(tmp_path) as delivery_index:
+    monkeypatch.setattr(delivery_index_module, "_BRIEF_SECONDS", 0.05)
+    month = write(tmp_path, "2026-03", line(1))
+    if not is_held:
+        (tmp_path / FILE).mkdir()
+    with leased(month) if is_held else nullcontext(), opened(tmp_path) as delivery_index:
         assert delivery_index.find(original(1)) == []
         for _ in range(3):
             delivery_index.read_new()

@@ -1083,7 +1083,11 @@ def hostile(order: Order, **changes: object) -> str:
 
 
 @pytest.mark.parametrize(
-    "kind", ["body", "media type", "sent name", "twice", "escape", "key", "of many", "garbage", "huge"]
+    "kind",
+    [
+        *("body", "media type", "sent name", "twice", "escape", "key", "of many", "no body", "service", "option"),
+        *("copies", "garbage", "huge"),
+    ],
 )
 def test_a_forged_entry_copy_is_not_believed_and_the_file_comes_back(build: Build, kind: str) -> None:
     shop = build()
@@ -1108,6 +1112,19 @@ def test_a_forged_entry_copy_is_not_believed_and_the_file_comes_back(build: Buil
             order,
             of_many=(many := str(uuid.uuid4())),
             body=ANTI_AI.body(many, [named(file["sent_name"]), named("b.jpg")], {"strength": "high"}),
+        ),
+        "no body": hostile(order, of_many=many, body="{}"),
+        "service": hostile(order, service="a newer one"),
+        "option": hostile(
+            order,
+            options={"strength": "none"},
+            body=ANTI_AI.body(order.key, [named(file["sent_name"])], {"strength": "none"}),
+        ),
+        "copies": hostile(
+            order,
+            files=[file, file | {"name": "b.jpg", "sent_name": "b.jpg"}],
+            body=ANTI_AI.body(order.key, [named(file["sent_name"]), named("b.jpg")], {"strength": "high"}),
+            reused_from=many,
         ),
         "garbage": "[" * 100_000,
         "huge": " " * (17 << 20),

@@ -111,8 +111,9 @@ def test_one_that_may_have_been_bought_is_not_bought_again_under_another_key(beg
     assert service.paid_files == paid_once(PICTURE)
 
 
-def test_by_another_accounts_key_it_waits_and_is_not_bought_there(begin: Open) -> None:
-    shop, service = begin()
+@pytest.mark.parametrize("bought", ["anti-ai", "watermark-embed"])
+def test_by_another_accounts_key_it_waits_and_is_not_bought_there(begin: Open, bought: str) -> None:
+    shop, service = begin(service=bought)
     service.faults.add("create", "reset_after")
     shop.drop("a.url", shortcut(FIRST))
     shop.work(lambda: has_failed_once(shop))
@@ -123,6 +124,18 @@ def test_by_another_accounts_key_it_waits_and_is_not_bought_there(begin: Open) -
     shop.work(lambda: shop.order().refused_by)
     assert "the API key and the address that it was begun with" in shop.order().last_error
     assert (calls(service, "create"), service.orders) == (1, {})
+
+
+def test_a_key_that_is_refused_itself_says_nothing_of_an_order_made_with_another(begin: Open) -> None:
+    shop, service = begin(service="watermark-embed")
+    service.faults.add("create", "reset_after")
+    shop.drop("a.url", shortcut(FIRST))
+    shop.work(lambda: has_failed_once(shop))
+    shop.journal.note(shop.order(), fingerprint="0" * 12)
+    service.faults.add("list", "answer", times=None, status=401, code="AUTH_TOKEN_INVALID")
+    shop.pass_time(LATER)
+    shop.work(lambda: shop.pipeline.breaker.refusal)
+    assert (shop.order().refused_by, calls(service, "create")) == ("", 1)
 
 
 @pytest.mark.parametrize("bought", ["anti-ai", "watermark-embed"])

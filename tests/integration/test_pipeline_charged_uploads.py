@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 from contents import sha256
@@ -14,7 +16,7 @@ from shop import OTHER, PICTURE, Open, Shop, calls, has_failed_once, move_back, 
 from watchfolder.api.transport import Pace
 from watchfolder.errors import FolderFault
 from watchfolder.order import Order, State
-from watchfolder.pipeline import timing
+from watchfolder.pipeline import timing, upload
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
@@ -165,6 +167,41 @@ def test_a_picture_that_the_storage_refuses_is_parted_with_and_paid_once(begin: 
     assert sum(service.paid_files.values()) == service.paid == 4
     assert set(service.paid_files) == {sha256(content) for content in pictures.values()}
     assert service.sins == []
+
+
+def test_a_picture_whose_upload_is_never_answered_keeps_the_others_only_for_a_while(begin: Open) -> None:
+    shop, service = begin()
+    pictures = pour(shop, 3)
+    service.faults.add("upload", "reset_before", times=None, path="1.jpg")
+    shop.work(lambda: has_failed_once(shop))
+    assert shop.journal.note(shop.order(), failures=3).charged  # as after three rounds
+    shop.clock.pass_time(UNSURE_SECONDS)
+    shop.pass_time(LATER)
+    shop.work(lambda: results(shop) == ["0.jpg", "2.jpg"])
+    assert [[file.name for file in order.files] for order in shop.orders()] == [["1.jpg"]]
+    service.faults.clear()
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert_bought_once(shop, service, pictures)
+
+
+def test_a_picture_that_changes_while_it_is_hashed_is_not_sent(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, service = begin()
+    hash_ = upload._hash
+
+    def and_then_it_changes(opened: BinaryIO, size: int) -> tuple[BinaryIO, str, bytes]:
+        hashed = hash_(opened, size)
+        monkeypatch.setattr(upload, "_hash", hash_)
+        Path(os.readlink(f"/proc/self/fd/{opened.fileno()}")).write_bytes(OTHER)
+        return hashed
+
+    monkeypatch.setattr(upload, "_hash", and_then_it_changes)
+    shop.drop("a.jpg")
+    shop.work(lambda: not shop.files("inbox") and shop.orders())
+    shop.clock.pass_time(UNSURE_SECONDS)
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert_bought_once(shop, service, {"a.jpg": OTHER})
 
 
 @pytest.mark.parametrize("step", ["create", "upload", "status", "link"])

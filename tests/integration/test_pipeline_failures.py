@@ -212,3 +212,20 @@ def test_an_unknown_code_or_none_is_a_failure_as_any(begin: Open, code: str) -> 
     assert FAILURES["PROCESSING_ERROR"].reason in note_of(shop, "a.jpg")
     assert (code or "FAILED") in note_of(shop, "a.jpg")
     assert len(service.orders) == 1
+
+
+def test_an_order_over_which_it_dies_three_times_is_split_and_paid_once(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("create", "answer", times=None, status=503)
+    shop.drop("a.jpg")
+    shop.drop("b.jpg", OTHER)
+    shop.work(lambda: shop.orders() and shop.order().failures)
+    for _ in range(3):
+        shop.journal.mark_running(shop.order())  # as a death leaves it
+        shop.live_again()
+    service.faults.clear()
+    shop.pass_time(timing.LONGEST_BACKOFF_SECONDS)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a.jpg", "b.jpg"]
+    assert sorted(order.files for order in service.orders.values()) == [("a.jpg",), ("b.jpg",)]
+    assert service.paid == 2

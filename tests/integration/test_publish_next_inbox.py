@@ -11,8 +11,9 @@ import pytest
 from contents import files_in
 from shop import Killed, Shop, opening
 
-from watchfolder import daemon, disk
+from watchfolder import daemon, disk, history
 from watchfolder.errors import FolderFault
+from watchfolder.order import Order, State
 from watchfolder.sandbox import Sandbox
 
 Row = tuple[Shop, Sandbox]
@@ -86,6 +87,30 @@ def test_it_is_delivered_once_also_when_the_next_inbox_is_done_with_it(
     shop.work(lambda: not shop.journal.orders("second"), takes=False)
     assert [order.inbox for order in shop.orders()] == ["first"]
     shop.live_again()
+    shop.pass_time(60)
+    go_through(shop)
+    assert_went_through(shop, service, "a.jpg")
+
+
+def test_it_is_delivered_once_also_while_the_next_inbox_writes_of_its_end(
+    row: Row, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, service = row
+    append = history.append
+
+    def append_of_the_first(state_dir: str, order: Order, **rest: Any) -> None:  # noqa: ANN401 - whatever it takes
+        if order.inbox == "second":
+            raise FolderFault("history: it cannot be written", code="EIO")
+        append(state_dir, order, **rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(history, "append", append_of_the_first)
+        with monkeypatch.context() as once:
+            fail_between_name_and_journal(shop, once, "note", FolderFault("state: permission denied", code="EACCES"))
+        shop.ahead = 0.0
+        shop.work(lambda: [order.state for order in shop.journal.orders("second")] == [State.DELIVERED], takes=False)
+        shop.pass_time(60)
+        shop.work(lambda: not shop.journal.orders("first"))
     shop.pass_time(60)
     go_through(shop)
     assert_went_through(shop, service, "a.jpg")

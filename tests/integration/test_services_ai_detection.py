@@ -32,6 +32,13 @@ def ledger(shop: Shop) -> list[dict[str, str]]:
     return table(shop.folder("outbox") / "verdicts.csv")
 
 
+def finish(service: Sandbox) -> None:
+    """Have the service be done with what it has, and with what comes."""
+    for each in service._state.orders.values():
+        each.processing_seconds = 0.0
+    service.processing_seconds = 0.0
+
+
 def assert_told_once(shop: Shop, service: Sandbox, name: str, verdict: str = "likely_real") -> None:
     assert (shop.folder("outbox") / name).read_bytes() == PICTURE
     assert said(shop, f"{name}{SIDECAR}")["verdict"] == verdict
@@ -158,9 +165,7 @@ def test_a_picture_that_changed_after_its_start_goes_back_and_is_looked_at_anew(
     order = shop.order()
     work = work_place(shop, order, "a.jpg")
     work.write_bytes(OTHER)
-    for each in service._state.orders.values():
-        each.processing_seconds = 0.0
-    service.processing_seconds = 0.0
+    finish(service)
     shop.to_the_end()
 
     assert (shop.folder("outbox") / "a.jpg").read_bytes() == OTHER
@@ -170,6 +175,69 @@ def test_a_picture_that_changed_after_its_start_goes_back_and_is_looked_at_anew(
     shop.drop("b.jpg")  # and what was said of the old bytes was paid for: it is remembered
     shop.to_the_end()
     assert service.paid == 2
+
+
+def test_a_picture_that_vanishes_after_its_start_leaves_nothing_behind(
+    begin: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    shop, service = begin({"processing_seconds": 3600.0})
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    work_place(shop, shop.order(), "a.jpg").unlink()
+    finish(service)
+    shop.to_the_end()
+    assert (shop.files("outbox"), shop.orders()) == ([], ())
+    assert [vars(record)["facts"]["file"] for record in caplog.records if record.msg == "file.vanished"] == ["a.jpg"]
+    shop.drop("b.jpg")  # what was said of it was paid for
+    shop.to_the_end()
+    assert said(shop, f"b.jpg{SIDECAR}")["verdict"] == "likely_real"
+    assert service.paid == 1
+
+
+def test_a_picture_that_changes_when_only_its_sidecar_is_there_takes_that_back(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, service = begin({"processing_seconds": 3600.0})
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    work, move, died = work_place(shop, shop.order(), "a.jpg"), disk.move, list[Place]()
+
+    def dying(source: Place, target: Place, **rest: Any) -> None:  # noqa: ANN401 - whatever it takes
+        if source.path == str(work):
+            died.append(target)
+            raise Killed
+        move(source, target, **rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(disk, "move", dying)
+        finish(service)
+        shop.work(lambda: died)
+    assert shop.files("outbox") == [f"a.jpg{SIDECAR}"]
+    work.write_bytes(OTHER)
+    shop.live_again()
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a.jpg", f"a.jpg{SIDECAR}", "verdicts.csv"]
+    assert said(shop, f"a.jpg{SIDECAR}")["sha256"] == sha256(OTHER)
+    assert service.paid == 2
+
+
+def test_a_known_picture_rewritten_with_its_time_put_back_is_looked_at_anew(begin: Open) -> None:
+    shop, service = begin()
+    mine, other = PICTURE.ljust(4096, b"\0"), OTHER.ljust(4096, b"\0")
+    shop.drop("a.jpg", mine)
+    shop.to_the_end()
+    shop.drop("b.jpg", mine)
+    shop.intake.nudge(None)
+    shop.look(time.monotonic() + shop.ahead)
+    assert shop.order().state is State.MATCHED
+    work = work_place(shop, shop.order(), "b.jpg")
+    found = work.stat()
+    work.write_bytes(other)
+    os.utime(work, ns=(found.st_atime_ns, found.st_mtime_ns))
+    shop.to_the_end()
+    assert said(shop, f"b.jpg{SIDECAR}")["sha256"] == sha256(other)
+    assert service.paid_files == {sha256(mine): 1, sha256(other): 1}
 
 
 def test_a_start_whose_answer_is_lost_is_paid_once(begin: Open) -> None:

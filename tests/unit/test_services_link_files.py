@@ -30,6 +30,7 @@ DESKTOP = f"[Desktop Entry]\nVersion=1.0\nType=Link\nName=Beach\nName[de]=Strand
         ("a.webloc", plistlib.dumps({"URL": f"{ADDRESS}\n", "x": [1]}, fmt=plistlib.FMT_BINARY)),
         ("a.urls", f"{ADDRESS}".encode()),
         ("a.urls", b"\xef\xbb\xbf" + f"  {ADDRESS}  \r\n\r\n# beaches\r\n".encode()),
+        ("a.urls", f"{ADDRESS}\n\u00a0\n\u3000\n".encode()),  # other spaces than ASCII's, from a web page
     ],
 )
 def test_the_address_is_found(name: str, content: bytes) -> None:
