@@ -320,6 +320,32 @@ def test_an_order_whose_entry_is_lost_is_adopted_by_its_name_and_not_paid_again(
     assert calls(service, "list") >= 1
 
 
+@pytest.mark.parametrize("code", ["EIO", "EACCES"])
+def test_what_is_paid_comes_home_though_its_original_cannot_be_read(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    shop, service = begin()
+    service.faults.add("status", "answer", status=503)
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED) and shop.order().failures)
+    service.look_seconds = 0
+    shop.lose_entry()
+
+    def unreadable(place: disk.Place) -> str:
+        raise FolderFault(f"{place.path}: it cannot be read", code=code)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(disk, "hash_of", unreadable)
+        if code == "EACCES":
+            shop.work(lambda: shop.orders() and shop.order().failures)
+            assert shop.files("outbox") == []
+        else:
+            shop.to_the_end()
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+
+
 def test_a_key_that_the_service_knows_with_other_words_is_adopted_by_name(begin: Open) -> None:
     shop, service = begin()
     service.faults.add("create", "answer_after", status=409, code="IDEMPOTENCY_KEY_CONFLICT")
