@@ -150,6 +150,18 @@ def test_a_test_key_on_a_v2_service_is_named_as_the_reason(begin: Open) -> None:
     assert service.sins == []
 
 
+def test_a_test_keys_order_that_names_none_of_its_samples_is_refused_at_once(begin: Open) -> None:
+    given = {"test_processing_seconds": 0.0, "test_samples": True}
+    shop, service = begin(given, api={"key": "sk_test_x", "reads": "v3"})
+    body = json.dumps({"data": {"status": "complete", "result": {"outputFiles": []}}})
+    service.faults.add("status", "other_json", times=None, body=body)
+    shop.drop("a.jpg")
+    shop.drop("b.jpg", OTHER)
+    shop.to_the_end()
+    assert shop.files("quarantine") == ["a.jpg", "a.jpg.why.txt", "b.jpg", "b.jpg.why.txt"]
+    assert "test key" in (shop.folder("quarantine") / "a.jpg.why.txt").read_text()
+
+
 def test_several_orders_are_under_way_at_once_but_no_more_than_configured(begin: Open) -> None:
     shop, _ = begin(orders_in_flight=3, max_files_per_order=1)
     for number in range(7):
