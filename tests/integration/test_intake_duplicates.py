@@ -540,7 +540,7 @@ def test_a_share_that_is_away_holds_up_no_other_inbox(begin: Open, tmp_path: Pat
     assert paid(service) == [2]
 
 
-def test_a_share_that_goes_before_the_copy_is_made_is_not_waited_for_nor_forgotten(begin: Open, tmp_path: Path) -> None:
+def test_a_share_that_goes_before_the_copy_is_made_is_not_forgotten(begin: Open, tmp_path: Path) -> None:
     shop, service = begin(inboxes=("one", "two"))
     shop.drop("a.jpg", inbox="one/inbox")
     shop.to_the_end()

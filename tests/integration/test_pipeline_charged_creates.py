@@ -126,7 +126,7 @@ def test_by_another_accounts_key_it_waits_and_is_not_bought_there(begin: Open, b
     assert (calls(service, "create"), service.orders) == (1, {})
 
 
-def test_a_key_that_is_refused_itself_says_nothing_of_an_order_made_with_another(begin: Open) -> None:
+def test_a_key_that_is_refused_itself_says_nothing_of_another_keys_order(begin: Open) -> None:
     shop, service = begin(service="watermark-embed")
     service.faults.add("create", "reset_after")
     shop.drop("a.url", shortcut(FIRST))

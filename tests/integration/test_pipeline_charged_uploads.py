@@ -169,7 +169,7 @@ def test_a_picture_that_the_storage_refuses_is_parted_with_and_paid_once(begin: 
     assert service.sins == []
 
 
-def test_a_picture_whose_upload_is_never_answered_keeps_the_others_only_for_a_while(begin: Open) -> None:
+def test_a_picture_whose_upload_is_never_answered_keeps_others_for_a_while_only(begin: Open) -> None:
     shop, service = begin()
     pictures = pour(shop, 3)
     service.faults.add("upload", "reset_before", times=None, path="1.jpg")
