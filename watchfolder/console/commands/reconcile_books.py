@@ -279,6 +279,7 @@ def _fetch(service: Service, link: Link, wanted: Place, mark: str) -> str:
         return put_under_free_name(wanted.root, name, put, is_ours=is_ours).path
     finally:
         disk.remove(part, durable=False)
+        disk.remove_empty_folders(part.root, part.folder)
 
 
 def _base(order: Undelivered, number: int, count: int) -> str:
