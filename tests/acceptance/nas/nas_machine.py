@@ -10,8 +10,11 @@ import hashlib
 import os
 import platform
 import shutil
+import socket
+import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from machine_cache import CACHE, alone
@@ -25,6 +28,10 @@ ITS_PYTHON = (3, 11)
 TOOLS = {"cc": "build-essential", "debootstrap": "debootstrap", "cpio": "cpio", "unshare": "util-linux"}
 BUILD_SECONDS = 900.0
 SITE = Path("opt/site-packages")
+_NAME = "machine"
+_LOOK_SECONDS = 30.0
+_ANSWER_SECONDS = 60.0  # of a kernel, which needs milliseconds
+_MCONSOLE_MAGIC, _MCONSOLE_VERSION = 0xCAFEBABE, 2
 _MEMORY = ("mem=3000M", "rdinit=/init", "root=")  # with a root of its own the memory's files could not be exported
 _CONSOLES = ("quiet", "console=ttyS0", "con=null", "ssl=null", "ssl0=null,fd:1")
 
@@ -73,10 +80,11 @@ def lay_program(overlay: Path) -> None:
     compileall.compile_dir(site, quiet=1)  # its own user cannot keep that in there: each start would do it again
 
 
-def boot(overlay: Path, folder: Path, seconds: float) -> None:
+def boot(overlay: Path, folder: Path, seconds: float) -> bool:
     """Run the overlay's /lab/main.sh as root of the machine until it ends, or has reported nothing for so long.
 
-    What it writes to /dev/ttyS1 is then in the folder's file `reports`, what it says otherwise in `console`.
+    What it writes to /dev/ttyS1 is added to the folder's file `reports`, what it says otherwise to `console`.
+    False if its kernel did not answer any more: the machine was ended, whatever was being played.
     """
     made, initrd = built(), folder / "initrd"
     with initrd.open("wb") as whole:
@@ -84,10 +92,13 @@ def boot(overlay: Path, folder: Path, seconds: float) -> None:
             shutil.copyfileobj(base, whole, 1 << 20)
         whole.flush()
         _append(overlay, whole.fileno())
-    with (folder / "console").open("wb") as console, (folder / "reports").open("wb") as reports:
+    with (folder / "console").open("ab") as console, (folder / "reports").open("ab") as reports:
+        reports.write(b"\n")  # behind half a line of a machine that hung
+        reports.flush()
         command = [
             *("unshare", "--pid", "--fork", "--kill-child", str(made / "linux")),  # all of its processes end with it
-            *(*_MEMORY, *_CONSOLES, f"initrd={initrd}", f"ssl1=null,fd:{reports.fileno()}", f"uml_dir={folder}"),
+            *(*_MEMORY, *_CONSOLES, f"initrd={initrd}", f"ssl1=null,fd:{reports.fileno()}"),
+            *(f"uml_dir={folder}", f"umid={_NAME}"),
         ]
         machine = subprocess.Popen(
             command,
@@ -98,23 +109,43 @@ def boot(overlay: Path, folder: Path, seconds: float) -> None:
             pass_fds=[reports.fileno()],
         )
     try:
-        _wait_while_it_reports(machine, folder / "reports", seconds)
+        return _wait_while_it_reports(machine, folder, seconds)
     finally:
         machine.kill()
         machine.wait()
-    initrd.unlink()
+        shutil.rmtree(folder / _NAME, ignore_errors=True)
+        initrd.unlink()
 
 
-def _wait_while_it_reports(machine: "subprocess.Popen[bytes]", reports: Path, seconds: float) -> None:
+def _wait_while_it_reports(machine: "subprocess.Popen[bytes]", folder: Path, seconds: float) -> bool:
     """Wait for its end; how long that takes is the load's doing, and one that hangs says nothing more."""
-    reported = 0
-    while True:
+    reported, since = 0, time.monotonic()
+    while time.monotonic() < since + seconds:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            machine.wait(seconds)
-            return
-        before, reported = reported, reports.stat().st_size
-        if reported == before:
-            return
+            machine.wait(_LOOK_SECONDS)
+            return True
+        before, reported = reported, (folder / "reports").stat().st_size
+        if reported != before:
+            since = time.monotonic()
+        elif not _kernel_answers(folder):
+            return False
+    return True
+
+
+def _kernel_answers(folder: Path) -> bool:
+    """Ask the kernel for its version, by the protocol of its tool `uml_mconsole`."""
+    own, question = folder / "question", b"version"
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as console:
+        console.bind(str(own))
+        try:
+            console.settimeout(_ANSWER_SECONDS)
+            request = struct.pack("=III512s", _MCONSOLE_MAGIC, _MCONSOLE_VERSION, len(question), question)
+            console.sendto(request, str(folder / _NAME / "mconsole"))
+            return bool(console.recv(4096))
+        except OSError:
+            return False
+        finally:
+            own.unlink()
 
 
 def _append(overlay: Path, target: int) -> None:

@@ -16,6 +16,7 @@ from nas_studio import SHARES
 
 PROJECT = Path(__file__).parents[3]
 SILENT_SECONDS = 900.0  # of a machine that hangs; a play takes 10 to 60 s on a quiet one
+MACHINES = 3  # at most: Linux 6.1 may spin in its SMB client, without letting anything else run (docs/decisions)
 USERS = ("groupadd --system photos", "useradd --system --groups photos --no-create-home watchfolder")
 MAIN = """export PYTHONPATH=/opt/site-packages
 {users}
@@ -50,12 +51,17 @@ def reports(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         if not made.exists():
             made.mkdir()
             _play(made, [name for name in PLAYS if name in wanted])
-    whole = [line for line in (made / "reports").read_text(errors="replace").splitlines() if line.endswith("}")]
     console = (made / "console").read_text(errors="replace")
-    return {"console": console} | {report["play"]: report for report in map(json.loads, whole)}
+    return {"console": console} | _reports(made)
+
+
+def _reports(folder: Path) -> dict[str, Any]:
+    lines = (folder / "reports").read_text(errors="replace").splitlines()
+    return {report["play"]: report for report in map(json.loads, filter(lambda line: line.endswith("}"), lines))}
 
 
 def _play(folder: Path, plays: list[str]) -> None:
+    """Play them in one machine, and what one does not come to because its kernel hangs in another one."""
     overlay = folder / "overlay"
     lab = overlay / "lab"
     lab.mkdir(parents=True)
@@ -63,9 +69,12 @@ def _play(folder: Path, plays: list[str]) -> None:
     here, tests = Path(__file__).parent, Path(__file__).parents[2]
     for module in (*here.glob("nas_*.py"), tests / "contents.py", tests / "waiting.py"):
         (lab / module.name).write_bytes(module.read_bytes())
-    (lab / "task.json").write_text(json.dumps({"plays": plays, "lines": fstab_lines()}))
     (lab / "main.sh").write_text(MAIN.format(users="\n".join(USERS)))
-    nas_machine.boot(overlay, folder, SILENT_SECONDS)
+    for _ in range(MACHINES):
+        (lab / "task.json").write_text(json.dumps({"plays": plays, "lines": fstab_lines()}))
+        if nas_machine.boot(overlay, folder, SILENT_SECONDS):
+            break
+        plays = [name for name in plays if name not in _reports(folder)]
     shutil.rmtree(overlay)
 
 
