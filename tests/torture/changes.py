@@ -1,12 +1,12 @@
 """Lives between which a person changes the configuration, as docs/configuration.md tells how to."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from stage import Picture, Stage, other_file_system, picture
 from stories import STORIES, Outcome, Story
+from witness import unmarked
 
 _LIVES = (
     "one file",
@@ -19,7 +19,6 @@ _LIVES = (
     "links: list",
 )
 _LIVES_OF_MORE = (*_LIVES, "retry", "extract")  # of which the inbox before would keep a part
-_WATERMARK = re.compile(rb"\n%MORI-SANDBOX-MARK [0-9a-f]{32}\n\Z")
 
 
 def _move(*names: str) -> Callable[[Stage], None]:
@@ -92,7 +91,7 @@ def _some_left_behind(story: Story) -> Callable[[Stage], Outcome]:
             pictures = outcome()
             if stage.folder("inbox") == old:
                 return pictures
-            if any(each.is_list and is_left(replace(each, content=each.link)) for each in pictures):
+            if any(each.is_list and is_left(each) for each in pictures):
                 return []  # nothing has become of its lines
             return [each for each in pictures if not is_left(each)]
 
@@ -108,7 +107,7 @@ def _one_for_either_service(stage: Stage) -> Outcome:
 
     def outcome() -> Sequence[Picture]:
         delivered = stage.folder("outbox") / one.name
-        return [replace(one, is_marked=delivered.exists() and bool(_WATERMARK.search(delivered.read_bytes())))]
+        return [replace(one, is_marked=delivered.exists() and bool(unmarked(delivered.read_bytes(), is_marked=True)))]
 
     return outcome
 
