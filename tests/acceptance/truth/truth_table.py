@@ -526,8 +526,9 @@ def _a_suspect_alone(scene: Scene) -> Path:
 
 
 def _drop_its_original(scene: Scene, said: Surfaces) -> None:
-    assert "1 file waiting for what belongs to it" in said.status
-    assert "1 file waiting for what belongs to it" in said.page
+    told = "1 file waiting for what belongs to it"
+    assert told in said.status
+    wait_until(lambda: told in scene.office.page())  # which looks less often
     scene.office.drop("suspect 1000.original.jpg", sample("jpeg", width=64, height=48, seed=1001))
     scene.office.give_to_daemon()
 
