@@ -110,6 +110,11 @@ class Shop:
         self.close()
         self.open()
 
+    def die_over_its_order(self) -> None:
+        """Begin a life after one that ended within a step of the only order."""
+        self.journal.mark_running(self.order())
+        self.live_again()
+
     def lose_entry(self, order: Order | None = None) -> Order:
         """Begin a life that has but the work folder of this order, or of the only one."""
         order = order or self.order()

@@ -143,8 +143,7 @@ def test_what_it_dies_over_three_times_is_given_up_and_the_finding_stays(begin: 
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.RECORDED) and shop.order().failures)
     for _ in range(3):
-        shop.journal.mark_running(shop.order())  # as a death leaves it
-        shop.live_again()
+        shop.die_over_its_order()
     service.faults.clear()
     shop.pass_time(timing.LONGEST_BACKOFF_SECONDS)
     shop.to_the_end()

@@ -221,8 +221,7 @@ def test_an_order_over_which_it_dies_three_times_is_split_and_paid_once(begin: O
     shop.drop("b.jpg", OTHER)
     shop.work(lambda: shop.orders() and shop.order().failures)
     for _ in range(3):
-        shop.journal.mark_running(shop.order())  # as a death leaves it
-        shop.live_again()
+        shop.die_over_its_order()
     service.faults.clear()
     shop.pass_time(timing.LONGEST_BACKOFF_SECONDS)
     shop.to_the_end()
