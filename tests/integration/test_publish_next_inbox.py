@@ -116,6 +116,37 @@ def test_it_is_delivered_once_also_while_the_next_inbox_writes_of_its_end(
     assert_went_through(shop, service, "a.jpg")
 
 
+@pytest.mark.parametrize("call", ["sync", "note"])
+def test_a_result_that_has_its_name_is_not_given_it_again(row: Row, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    shop, service = row
+    owner = shop.journal if call == "note" else disk.FsyncBatch
+    do, publish, failed = getattr(owner, call), disk.publish_new, threading.Event()
+    result = shop.folder("first") / "outbox" / "a.jpg"
+
+    def fail_once(*given: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever it takes
+        if not failed.is_set() and result.exists():
+            failed.set()
+            raise FolderFault("outbox: the disk is full", code="ENOSPC")
+        return do(*given, **named)
+
+    def publish_late(*given: Any, **named: Any) -> None:  # noqa: ANN401 - whatever it takes
+        if failed.is_set() and result.exists():
+            claim(shop, "second")
+        publish(*given, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, call, fail_once)
+        patched.setattr(disk, "publish_new", publish_late)
+        shop.drop("a.jpg", inbox="first/inbox")
+        claim(shop, "first")
+        shop.work(failed.is_set, takes=False)
+        shop.pass_time(60)
+        claim(shop, "first")  # which is closed since the fault; no other is looked into
+        shop.work(lambda: not shop.journal.orders("first"), takes=False)
+    go_through(shop)
+    assert_went_through(shop, service, "a.jpg")
+
+
 def test_a_backup_by_hard_links_is_not_taken_for_a_delivery(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
     shop, service = row
     die_before_the_name(shop, monkeypatch, lambda part: os.link(part.path, shop.top / "backup"))

@@ -119,17 +119,12 @@ class Publisher:
             assert result.part is not None  # noqa: S101 - accepted first
             assert result.delivery is not None  # noqa: S101
             part, target = Place(self.inbox.outbox, result.part), Place(self.inbox.outbox, result.delivery)
-            if self._is_taken_on(order, result, target):
-                disk.remove(part, durable=False)
+            if self._is_named(order, result, target, batch):
                 return order
             try:
                 disk.publish_new(part, target, owner=self._journal.instance, batch=batch)
             except FileNotFoundError:  # linked before a crash, or removed by another program
-                self._folders.require_folder(self.inbox.outbox)  # unless the share has just gone
-                if not disk.holds(target, result.size, result.sha256):
-                    event("file.part_gone", logging.WARNING, order=order.key, inbox=order.inbox, file=result.delivery)
-                    return order.with_result(number, part=None, delivery=None, sha256=None, size=None)
-                batch.found(target)
+                return self._without_part(order, number, target, batch)
             except OBSTACLES as obstacle:
                 if isinstance(obstacle, UnfitName) or not disk.is_ours(target, result.size, result.sha256):
                     is_fixed = result.recipient is not None  # another folder may be another recipient's
@@ -140,14 +135,44 @@ class Publisher:
                 disk.remove(part, durable=False)
             return order
 
-    def _is_taken_on(self, order: Order, result: Result, target: Place) -> bool:
-        """Did it get its name in an earlier try, and has the next inbox taken it from there?"""
+    def _without_part(self, order: Order, number: int, target: Place, batch: disk.FsyncBatch) -> Order:
+        _, result = order.results[number]
+        self._folders.require_folder(self.inbox.outbox)  # unless the share has just gone
+        with contextlib.suppress(FileNotFoundError):  # the next inbox has just taken it
+            if disk.holds(target, result.size, result.sha256):
+                batch.found(target)
+                return order
+        if self._next.has_taken(order, result):
+            return order
+        event("file.part_gone", logging.WARNING, order=order.key, inbox=order.inbox, file=result.delivery)
+        return order.with_result(number, part=None, delivery=None, sha256=None, size=None)
+
+    def _is_named(self, order: Order, result: Result, target: Place, batch: disk.FsyncBatch) -> bool:
+        """Did it get its name in an earlier try: is it there, or has the next inbox taken it from there?
+
+        What is there is not linked again: that inbox may take it at any moment, and would get it twice.
+        """
         assert result.part is not None  # noqa: S101 - accepted first
+        part = Place(self.inbox.outbox, result.part)
         if result.part in self._unnamed:
             self._unnamed.discard(result.part)
             return False
-        with contextlib.suppress(NotAFolder):
-            part, there = disk.stat_of(Place(self.inbox.outbox, result.part)), disk.stat_of(target)
-            if part and there and os.path.samestat(part, there):  # SMB may refuse to open it by its second name
-                return False
-        return not disk.is_ours(target, result.size, result.sha256) and self._next.has_taken(order, result)
+        with contextlib.suppress(NotAFolder, FileNotFoundError):  # it has just been taken
+            if self._is_found(part, result, target, batch):
+                return True
+        if disk.is_ours(target, result.size, result.sha256) or not self._next.has_taken(order, result):
+            return False
+        disk.remove(part, durable=False)
+        return True
+
+    def _is_found(self, part: Place, result: Result, target: Place, batch: disk.FsyncBatch) -> bool:
+        """Record what is under both names, or was copied to the second."""
+        before, there = disk.stat_of(part), disk.stat_of(target)
+        if before and there and os.path.samestat(before, there):  # SMB may refuse to open it by its second name
+            batch.named(part, target, None)
+            return True
+        if not before or not disk.is_ours(target, result.size, result.sha256):
+            return False
+        batch.found(target)
+        disk.remove(part, durable=False)
+        return True
