@@ -22,7 +22,7 @@ from watchfolder.counters import Counters
 from watchfolder.disk import NotRegular, Place
 from watchfolder.errors import ConfigError, FolderFault, InstanceLocked, WatchfolderError
 from watchfolder.events import event
-from watchfolder.order import GOING_ON, STATES, TRANSITIONS, Order, State, read_order
+from watchfolder.order import GOING_ON, STATES, TRANSITIONS, KeyMode, Order, State, read_order
 from watchfolder.serials import Serials
 from watchfolder.snapshot import FILE
 
@@ -168,9 +168,9 @@ class Journal:
     def clear_running(self, key: str) -> None:
         disk.remove(self._place(f"running/{key}"), durable=False)
 
-    def parked(self) -> tuple[Order, ...]:
-        """Return the quarantined orders that can be taken up again, however old: no date of ours ends them."""
-        return tuple(order for order in self.orders() if order.state is State.QUARANTINED and order.is_resumable)
+    def parked(self, mode: KeyMode, product: str) -> list[Order]:
+        """Return the parked orders of a product, however old: no date of ours ends them."""
+        return [order for order in self.orders() if order.is_parked and order.has_product(mode, product)]
 
     def enter(self, order: Order) -> Order:
         """Make an order durable as it is, such as one rebuilt from its work folder; log the state that it is in."""

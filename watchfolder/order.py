@@ -366,6 +366,10 @@ class Order(Record):
     def product(self) -> str:
         return product(self.service, self.options)
 
+    def has_product(self, mode: KeyMode, product: str) -> bool:
+        """Was it asked for with such a key, as that product? Only then may its result serve for an order like that."""
+        return (self.mode, self.product) == (mode, product)
+
     @property
     def needs_service(self) -> bool:
         """Does its step make requests? Not any more once every picture has its finding."""
@@ -405,6 +409,11 @@ class Order(Record):
         if self.state is State.RECORDED:
             return False
         return self.state is not State.QUARANTINED or self.is_of_many
+
+    @property
+    def is_parked(self) -> bool:
+        """Does it wait in quarantine until the same bytes take it up again? One of many does not: each is by itself."""
+        return self.state is State.QUARANTINED and self.is_resumable and not self.is_of_many
 
     @property
     def told(self) -> OrderFile | None:

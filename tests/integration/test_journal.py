@@ -465,6 +465,11 @@ def recorded(journal: Journal, **facts: object) -> Order:
     return order
 
 
+def parked(journal: Journal) -> list[Order]:
+    order = an_order()
+    return journal.parked(order.mode, order.product)
+
+
 @pytest.mark.parametrize("expires_in", [None, DAY, -DAY])
 def test_a_paid_order_waits_in_quarantine_whatever_the_date(
     opened: Callable[[], Journal], clock: PlayedClock, expires_in: float | None
@@ -475,10 +480,25 @@ def test_a_paid_order_waits_in_quarantine_whatever_the_date(
     journal.record(order)
     for seconds in (DAY, 30 * DAY, -60 * DAY, 365 * DAY):
         clock.set_wall(seconds)
-        assert journal.parked() == opened().parked() == (order,)
+        assert parked(journal) == parked(opened()) == [order]
         journal = opened()
 
 
 def test_an_order_that_failed_at_the_service_is_not_taken_up_again(journal: Journal) -> None:
     recorded(journal, is_resumable=False)
-    assert journal.parked() == ()
+    assert not parked(journal)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"mode": "test"},
+        {"options": {"effectStrength": "high"}},
+        {"service": "watermark-embed", "options": {}},
+        {"files": (made_file("a.jpg"), made_file("b.jpg"))},
+    ],
+    ids=["another kind of key", "another option", "another service", "many in one"],
+)
+def test_an_order_of_another_product_or_of_many_is_not_taken_up_again(journal: Journal, facts: dict[str, object]) -> None:
+    recorded(journal, is_resumable=True, **facts)
+    assert not parked(journal)

@@ -105,7 +105,7 @@ class Dedup:
         left: dict[str, Left] = {}  # from one try to the next
         while True:
             under_way = self._under_way(ready)  # before the parked ones: what moves there meanwhile is in one of both
-            parts = Sorted(under_way, self._parked(), left=left)
+            parts = Sorted(under_way, self._journal.parked(self._mode, self._product), left=left)
             read = self._sort(ready, parts)
             if self._reuses and not self._scope.delivery_index.is_ready:  # it has broken: old pictures looked new
                 parts.put_off(read)
@@ -137,8 +137,8 @@ class Dedup:
     def _given_up(self, pair: Sequence[Ready]) -> list[Order]:
         """Return the orders that files of these sizes may take up again, now or when they have been parked."""
         sizes = [file.size for file in pair]
-        orders = (order for order in self._journal.orders() if order.is_resumable and self._has_same_product(order))
-        return [order for order in orders if [file.size for file in order.files] == sizes]
+        orders = (order for order in self._journal.orders() if order.has_product(self._mode, self._product))
+        return [order for order in orders if order.is_resumable and [file.size for file in order.files] == sizes]
 
     def wait(self, duplicates: Mapping[str, Duplicate], key: str) -> None:
         """Let them wait; `key` is the order begun now, for those whose duplicate is in it."""
@@ -173,18 +173,12 @@ class Dedup:
     def _may_serve(self, order: Order) -> bool:
         """May its result serve for other files of the same bytes, or of the same address?"""
         is_of_use = order.is_open and (self._reuses or order.is_resumable)
-        return is_of_use and self._has_same_product(order) and self._is_within_reach(order)
-
-    def _parked(self) -> list[Order]:
-        return [order for order in self._journal.parked() if not order.is_of_many and self._has_same_product(order)]
+        return is_of_use and order.has_product(self._mode, self._product) and self._is_within_reach(order)
 
     def _are_parked(self, resumed: Sequence[tuple[Sequence[Ready], Order]]) -> bool:
         """Is each still parked, and not taken up by another inbox meanwhile?"""
         found = [self._journal.get(order.key) for _, order in resumed]
         return all(order is not None and not order.is_open for order in found)
-
-    def _has_same_product(self, order: Order) -> bool:
-        return (order.mode, order.product) == (self._mode, self._product)
 
     def _sort(self, ready: Sequence[Ready], parts: Sorted) -> list[Ready]:
         """Part the files; return those that have been read, as far as they had to be."""

@@ -161,10 +161,9 @@ class Admission:
 
     def _paid_bytes(self, inbox: Inbox) -> Mapping[int, Collection[str]]:
         """Return the hashes of the bytes that would take up an order which is paid for, by the file's size."""
-        product, paid_bytes = (self._mode, flow_of(inbox).product_of(inbox)), dict[int, set[str]]()
-        for order in self._journal.parked():
-            is_same = not order.is_of_many and (order.mode, order.product) == product
-            for file in order.files if order.charged and is_same else ():
+        paid_bytes: dict[int, set[str]] = {}
+        for order in self._journal.parked(self._mode, flow_of(inbox).product_of(inbox)):
+            for file in order.files if order.charged else ():
                 if file.sha256 is not None:
                     paid_bytes.setdefault(file.size, set()).add(file.sha256)
         return paid_bytes

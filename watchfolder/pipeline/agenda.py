@@ -111,8 +111,7 @@ class Agenda:
         """Return when its next step is due; None where there is none, or none that may begin."""
         if order.state is State.CLAIMING or not self._runtimes.is_within_reach(order.inbox):
             return None
-        is_parked = order.state is State.QUARANTINED and order.is_resumable and not order.is_of_many
-        if is_parked and not self._journal.needs_record(order):
+        if order.is_parked and not self._journal.needs_record(order):
             return None
         at = self._polls.due_at(order)
         if _is_suspect(order):

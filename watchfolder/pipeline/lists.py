@@ -109,7 +109,7 @@ def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Orde
 def _free_lines(context: StepContext, order: Order, waiting: Sequence[Line], most: int) -> list[Line]:
     """Return up to so many lines whose addresses have no order under way."""
     reuses = flow_of(order).may_reuse(context.inbox)
-    alike = (each for each in context.journal.orders() if each.is_open and _has_same_product(each, order))
+    alike = (each for each in context.journal.orders() if each.is_open and each.has_product(order.mode, order.product))
     busy = {file.address for each in alike if reuses or each.is_resumable for file in each.files}
     return list(islice((line for line in waiting if line.address not in busy), most))
 
@@ -125,16 +125,12 @@ def _write_links(context: StepContext, order: Order) -> None:
     memory.child = ""
 
 
-def _has_same_product(one: Order, other: Order) -> bool:
-    return (one.mode, one.product) == (other.mode, other.product)
-
-
 def _taken_up(context: StepContext, order: Order, line: Line) -> Order | None:
     """Return the parked order that is paid for and waits for this address, as it begins anew."""
     name, size = line_name(order.files[0].name, line.number), len(link_file(line.address))
-    for parked in context.journal.parked():
+    for parked in context.journal.parked(order.mode, order.product):
         file = parked.files[0]
-        is_same = len(parked.files) == 1 and file.address == line.address and _has_same_product(parked, order)
+        is_same = len(parked.files) == 1 and file.address == line.address
         if is_same and flow_of(order).is_for_the_same(file, context.inbox, name):
             event("order.resumed", order=parked.key, inbox=order.inbox, file=name, order_id=parked.order_id)
             file = file.taken_again(name, size, order.files[0].mtime_ns, line.number)

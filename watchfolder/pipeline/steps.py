@@ -89,7 +89,7 @@ def keep_parked(context: StepContext, order: Order) -> None:
     """
     context.record(order)
     context.delivery_index.read_new()  # what was delivered of it serves files of the same bytes that waited for it
-    if order.is_resumable and not order.is_of_many:
+    if order.is_parked:
         return
     for index, file in enumerate(order.files if order.is_resumable else ()):
         alone = order.having(key=key_of_one(order.key, index), files=(file,), of_many=order.key)

@@ -241,9 +241,11 @@ def _same_under_way(spot: _Spot, config: Config) -> Iterator[str]:
     inbox, found = spot.inbox, disk.stat_of(spot.place)
     if inbox.duplicates == "again" or found is None:
         return
-    same = (flow_of(inbox).product_of(inbox), found.st_size)
-    for order in filter(lambda order: order.is_open, read_orders(config.state_dir)):
-        hashes = {file.sha256 for file in order.files if (order.product, file.size) == same}
+    wanted = flow_of(inbox).product_of(inbox)
+    for order in read_orders(config.state_dir):
+        if not (order.is_open and order.has_product(config.api.mode, wanted)):
+            continue
+        hashes = {file.sha256 for file in order.files if file.size == found.st_size}
         if hashes and (None in hashes or disk.hash_of(spot.place) in hashes):
             word = "may be" if None in hashes else "is"
             yield f"It {word} the same picture as one under way, and then waits for its result (order {order.name})."

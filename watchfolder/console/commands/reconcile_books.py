@@ -27,7 +27,7 @@ from watchfolder.errors import Retry, SlowDown, UnknownName, WatchfolderError
 from watchfolder.events import printable
 from watchfolder.history import EndedOrder
 from watchfolder.journal import read_orders, results_end
-from watchfolder.order import Order, State
+from watchfolder.order import Order
 from watchfolder.publish import RESULT_LIMIT_BYTES, TEST_MARK, put_under_free_name, receive, result_format
 from watchfolder.report.phrases import clock
 from watchfolder.services import FLOWS, flow_of
@@ -202,9 +202,9 @@ def _not_delivered(known: KnownOrder, missing: list[str], config: Config) -> Und
 def _is_free(order: Order, config: Config) -> bool:
     """Does the order go on without being paid again when its picture comes back? As `intake` will judge it."""
     inbox = config.inboxes.get(order.inbox)
-    if inbox is None or order.state is not State.QUARANTINED or not order.is_resumable or order.is_of_many:
+    if inbox is None or not order.is_parked:
         return False
-    return (order.mode, order.product) == (config.api.mode, flow_of(inbox).product_of(inbox))
+    return order.has_product(config.api.mode, flow_of(inbox).product_of(inbox))
 
 
 def _advice(parked: Sequence[Order], config: Config) -> str:
