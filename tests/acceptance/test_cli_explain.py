@@ -1,9 +1,10 @@
 """`watchfolder explain`: one file, wherever it is, and what there is to know about it."""
 
 import contextlib
+import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -197,6 +198,38 @@ def test_a_picture_in_the_work_folder_shows_its_order(studio: Studio) -> None:
     write_atomically(Place(str(studio.folder("state")), f"journal/{order.key}.json"), order.model_dump_json().encode())
     told = explained(studio, work / "at work.jpg")
     assert told.startswith("It has been delivered, and its original is on the way to its place.\n")
+
+
+EMBED = {"service": "watermark-embed", "watermark": {"text": "{recipient}", "recipients": ["dpa"]}, "duplicates": None}
+
+
+@pytest.mark.parametrize(
+    ("facts", "sha256", "settings", "words"),
+    [
+        ({}, hashlib.sha256(PICTURE).hexdigest(), {}, "It is the same picture as one under way"),
+        ({}, None, {}, "It may be the same picture as one under way"),
+        ({}, "0" * 64, {}, ""),
+        ({}, None, {"duplicates": "again"}, ""),
+        ({}, None, {"strength": "low"}, ""),
+        ({"mode": "test"}, None, {}, ""),
+        ({"service": "watermark-embed", "options": {}}, None, EMBED, ""),  # each picture gets texts of its own
+    ],
+    ids=["same bytes", "not read yet", "other bytes", "again", "another strength", "a test key's", "texts"],
+)
+def test_a_file_that_waits_for_the_result_of_the_same_picture_names_its_order(
+    tmp_path: Path, facts: Mapping[str, object], sha256: str | None, settings: Mapping[str, object], words: str
+) -> None:
+    studio = Studio(tmp_path)
+    studio.configure(**{"duplicates": "reuse", "settle_seconds": 0, **settings})
+    order = quarantined_order("first.jpg", **facts)
+    times = {State.CLAIMING: order.times[State.CLAIMING], State.CLAIMED: order.times[State.CLAIMING]}
+    files = (order.files[0].having(sha256=sha256),)
+    order = order.having(state=State.CLAIMED, times=times, files=files, why=None)
+    write_atomically(Place(str(studio.folder("state")), f"journal/{order.key}.json"), order.model_dump_json().encode())
+    told = explained(studio, studio.drop("second.jpg"))
+    assert told.startswith("It is ready to be taken")
+    assert ("the same picture" in told, order.name in told) == (bool(words), bool(words))
+    assert words in told
 
 
 def test_a_folder_of_the_inbox_is_summed_up_by_what_its_files_wait_for(studio: Studio) -> None:

@@ -238,10 +238,10 @@ def _of_inbox(spot: _Spot, config: Config) -> Iterator[str]:
 
 def _same_under_way(spot: _Spot, config: Config) -> Iterator[str]:
     """Tell which order has the same bytes under way, or may have: then the file waits for that one's result."""
-    inbox, found = spot.inbox, disk.stat_of(spot.place)
-    if inbox.duplicates == "again" or found is None:
+    flow, found = flow_of(spot.inbox), disk.stat_of(spot.place)
+    if found is None or not flow.may_reuse(spot.inbox):
         return
-    wanted = flow_of(inbox).product_of(inbox)
+    wanted = flow.product_of(spot.inbox)
     for order in read_orders(config.state_dir):
         if not (order.is_open and order.has_product(config.api.mode, wanted)):
             continue
