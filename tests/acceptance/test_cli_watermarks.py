@@ -67,6 +67,10 @@ def test_each_copy_was_paid_once_and_came_through_both_inboxes(
     assert sandbox.sins == []
 
 
+def test_no_index_is_kept_of_results_that_serve_nobody_else(studio: Studio) -> None:
+    assert not list(studio.folder("state").glob("delivery_index*"))
+
+
 @pytest.mark.parametrize("recipient", FIVE)
 def test_a_copy_that_leaks_says_whose_it_was(studio: Studio, sandbox: Sandbox, protected: Path, recipient: str) -> None:
     def call(method: str, path: str, **body: object) -> dict[str, object]:

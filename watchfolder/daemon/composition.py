@@ -15,6 +15,7 @@ from watchfolder.journal import Journal
 from watchfolder.pipeline import InboxRuntime, Pipeline, StepContext, TransferPool
 from watchfolder.publish import Publisher
 from watchfolder.pushes import Pushes
+from watchfolder.services import flow_of
 
 
 class Composition:
@@ -55,8 +56,8 @@ class Composition:
             self.pipeline.runtimes[name] = InboxRuntime(context, intake, partial(wake_inbox, name), workers)
 
     def begin(self) -> None:
-        """Begin to read the delivery index, in a thread of its own, if any inbox asks it."""
-        if any(inbox.duplicates != "again" for inbox in self._config.inboxes.values()):
+        """Begin to read the delivery index, in a thread of its own, if any inbox may reuse a result."""
+        if any(flow_of(inbox).may_reuse(inbox) for inbox in self._config.inboxes.values()):
             self.delivery_index.begin()
 
     def close(self) -> None:
