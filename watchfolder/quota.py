@@ -57,7 +57,10 @@ class QuotaState(BaseModel):
 
 
 class Arrivals:
-    """What came into one inbox, and when; instants are seconds awake. It knows no clock."""
+    """What came into one inbox, and when; instants are seconds awake. It knows no clock.
+
+    As text, for people: how much came within what time, once anything has come.
+    """
 
     def __init__(self, longest_seconds: float, copies: int) -> None:
         self._longest = longest_seconds
@@ -87,7 +90,7 @@ class Arrivals:
     @override
     def __str__(self) -> str:
         files = sum(files for _, files in self._came)
-        minutes = max(1, math.ceil((self._last - self._came[0][0]) / 60)) if self._came else 1
+        minutes = max(1, math.ceil((self._last - self._came[0][0]) / 60))
         copies = f", {self._copies} copies of each," if self._copies > 1 else ""
         return f"{files} new file{'s' * (files != 1)}{copies} in {minutes} minute{'s' * (minutes != 1)}"
 
@@ -167,7 +170,6 @@ class Quota:
     def why(self, inbox: str) -> str | None:
         """Return what holds the inbox, if anything does."""
         with self._guard:
-            self._begin_day()
             if held := self._memory.held.get(inbox):
                 return f"{held}; {self._way_to_release(inbox)}"
             if not self.left(inbox):
@@ -201,7 +203,6 @@ class Quota:
         at the start and are seen only now. Raises FolderFault.
         """
         with self._guard:
-            self._begin_day()
             self._reserved.pop(inbox, None)
             self._count(inbox, new, found)
             if (inbox in self._memory.held or inbox in self._memory.released) and not has_waiting():
@@ -234,7 +235,6 @@ class Quota:
         They are reserved for `asker` until it has taken them or asks again, or a minute has passed.
         """
         with self._guard:
-            self._begin_day()
             now = self._clock.awake()
             self._reserved = {by: it for by, it in self._reserved.items() if by != asker and now < it.until}
             reserved = Counter[str]()

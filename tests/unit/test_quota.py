@@ -3,6 +3,7 @@
 import os
 import uuid
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from played_clock import PlayedClock
 from pydantic import SecretStr
 
 from watchfolder.config import Config
-from watchfolder.quota import FILE, Quota, give_word
+from watchfolder.quota import FILE, Quota, QuotaState, give_word
 
 DAY = 24 * 3600.0
 KEY = "00000000-0000-4000-8000-000000000001"
@@ -83,6 +84,22 @@ def test_files_that_trickle_are_never_held(tmp_path: Path, clocks: PlayedClock) 
         assert braked.meet("photos", 1, something) is None
 
 
+def test_a_file_that_came_long_before_makes_a_new_one_no_older(tmp_path: Path, clocks: PlayedClock) -> None:
+    braked = quota(tmp_path, clocks, BURST)
+    assert braked.meet("photos", 1, something) is None
+    clocks.pass_time(100)
+    assert braked.meet("photos", 9, something) is None
+    clocks.pass_time(30)
+    assert said(braked.meet("photos", 2, something)).startswith("11 new files in 1 minute;")
+
+
+def test_what_came_within_the_longer_time_is_not_held_by_the_shorter(tmp_path: Path, clocks: PlayedClock) -> None:
+    braked = quota(tmp_path, clocks, BURST, {"burst": {"files": 100, "minutes": 20}})
+    for _ in range(4):
+        assert braked.meet("photos", 10, something) is None
+        clocks.pass_time(200)
+
+
 def test_what_came_long_before_is_not_told_of(tmp_path: Path, clocks: PlayedClock) -> None:
     braked = quota(tmp_path, clocks, BURST)
     braked.meet("photos", 5, something)
@@ -95,6 +112,13 @@ def test_what_was_sent_meanwhile_counts_too(tmp_path: Path, clocks: PlayedClock)
     held = [braked.meet("photos", 1, something) for _ in range(11)]
     assert held[:10] == [None] * 10
     assert held[10] is not None
+
+
+def test_what_was_sent_between_two_looks_counts_too(tmp_path: Path, clocks: PlayedClock) -> None:
+    braked = quota(tmp_path, clocks, BURST)
+    braked.meet("photos", 6, something)
+    assert braked.meet("photos", 0, nothing) is None
+    assert braked.meet("photos", 5, something) is not None
 
 
 def test_more_that_come_are_told_and_time_alone_lets_nothing_go(tmp_path: Path, clocks: PlayedClock) -> None:
@@ -117,9 +141,28 @@ def test_who_asks_beside_the_daemon_is_told_how_many_are_held_now(tmp_path: Path
     )
 
 
-def test_a_hold_outlives_the_process(tmp_path: Path, clocks: PlayedClock) -> None:
-    quota(tmp_path, clocks, BURST).meet("photos", 11, something)
-    assert said(quota(tmp_path, clocks, BURST).meet("photos", 5, something)).startswith("11 new files")
+@pytest.mark.parametrize("whose", ["photos", "whole"])
+def test_a_hold_outlives_the_process(tmp_path: Path, clocks: PlayedClock, whose: str) -> None:
+    quota(tmp_path, clocks, **{whose: BURST}).meet("photos", 11, something)
+    assert said(quota(tmp_path, clocks, **{whose: BURST}).meet("photos", 5, something)).startswith("11 new files")
+
+
+def test_a_hold_is_told_once_and_written_when_more_come(
+    tmp_path: Path, clocks: PlayedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    braked = quota(tmp_path, clocks, BURST)
+    written = []
+    for new in (11, 0, 0, 2, 0):
+        braked.meet("photos", new, something)
+        written.append((tmp_path / FILE).stat().st_ino)
+    assert [one == other for one, other in pairwise(written)] == [True, True, False, True]
+    assert [record.message for record in caplog.records] == ["inbox.held"]
+
+
+def test_a_hold_of_an_inbox_that_left_the_configuration_holds_up_nobody(tmp_path: Path, clocks: PlayedClock) -> None:
+    memory = QuotaState(day=clocks.today(), began=clocks.read(), held={"gone": "812 new files in 2 minutes"})
+    (tmp_path / FILE).write_text(memory.model_dump_json())
+    assert quota(tmp_path, clocks, whole=BURST).meet("photos", 1, something) is None
 
 
 def test_a_hold_ends_with_the_files_that_were_taken_away_and_with_its_budget(
@@ -139,7 +182,7 @@ def test_a_persons_word_lets_go_once_and_what_comes_later_is_counted_anew(tmp_pa
     give_word(str(tmp_path), "photos")
     assert braked.meet("photos", 0, something) is None
     assert braked.meet("photos", 10, something) is None
-    assert braked.meet("photos", 1, something) != ""
+    assert braked.meet("photos", 1, something) is not None
 
 
 def test_a_word_given_while_nothing_ran_is_heeded_at_the_start(tmp_path: Path, clocks: PlayedClock) -> None:
@@ -156,14 +199,14 @@ def test_what_was_let_through_is_not_held_again_by_a_restart(tmp_path: Path, clo
     later = quota(tmp_path, clocks, BURST)
     assert later.meet("photos", 11, something) is None
     later.meet("photos", 0, nothing)
-    assert quota(tmp_path, clocks, BURST).meet("photos", 11, something) != ""
+    assert quota(tmp_path, clocks, BURST).meet("photos", 11, something) is not None
 
 
 def test_an_old_word_does_not_let_a_later_flood_through(tmp_path: Path, clocks: PlayedClock) -> None:
     give_word(str(tmp_path), "photos")
     braked = quota(tmp_path, clocks, BURST)
     assert braked.meet("photos", 0, nothing) is None
-    assert braked.meet("photos", 11, something) != ""
+    assert braked.meet("photos", 11, something) is not None
 
 
 def test_a_release_of_what_is_gone_lets_no_later_flood_through(tmp_path: Path, clocks: PlayedClock) -> None:
@@ -172,7 +215,7 @@ def test_a_release_of_what_is_gone_lets_no_later_flood_through(tmp_path: Path, c
     give_word(str(tmp_path), "photos")
     assert braked.meet("photos", 0, nothing) is None
     clocks.pass_time(86_400)
-    assert braked.meet("photos", 11, something) != ""
+    assert braked.meet("photos", 11, something) is not None
 
 
 def test_a_release_for_a_renewed_budget_does_not_lift_a_later_days(tmp_path: Path, clocks: PlayedClock) -> None:
@@ -183,7 +226,7 @@ def test_a_release_for_a_renewed_budget_does_not_lift_a_later_days(tmp_path: Pat
     give_word(str(tmp_path), "photos")
     braked.meet("photos", 0, nothing)
     take(braked, "photos", 5)
-    assert braked.meet("photos", 1, something) != ""
+    assert braked.meet("photos", 1, something) is not None
 
 
 def test_the_burst_of_all_inboxes_holds_those_that_brought_files(tmp_path: Path, clocks: PlayedClock) -> None:
@@ -259,7 +302,7 @@ def test_a_persons_word_lifts_the_days_limit_until_midnight(tmp_path: Path, cloc
     assert braked.meet("photos", 9, something) is None
     clocks.pass_time(DAY)
     take(braked, "photos", 5)
-    assert braked.meet("photos", 0, something) != ""
+    assert braked.meet("photos", 0, something) is not None
 
 
 def test_the_day_of_all_inboxes_is_shared(tmp_path: Path, clocks: PlayedClock) -> None:
@@ -276,6 +319,8 @@ def test_what_one_inbox_is_about_to_take_is_no_other_inboxs(tmp_path: Path, cloc
     assert braked.reserve("scans", 3, "scans") == 2
     assert braked.reserve("photos", 9, "photos") == 3
     take(braked, "photos", 1)
+    assert braked.reserve("scans", 9, "scans") == 4
+    assert braked.reserve("scans", 2, "scans") == 2
     assert braked.reserve("photos", 9, "photos") == 2
     assert braked.meet("scans", 0, something) is None  # it begins anew, and has taken none
     assert braked.reserve("photos", 9, "photos") == 3
@@ -325,6 +370,58 @@ def test_each_copy_of_a_file_counts_in_a_day(tmp_path: Path, clocks: PlayedClock
 
 def test_a_folder_of_recipients_makes_one_copy_of_each_file(tmp_path: Path, clocks: PlayedClock) -> None:
     assert quota(tmp_path, clocks, {"files_per_day": 5}, recipients="folder").left("photos") == 5
+
+
+DAY_OF_FIVE = {"files_per_day": 5}
+
+
+@pytest.mark.parametrize(
+    ("budget", "new", "word", "told"),
+    [
+        (BURST, 10, False, ("", 11, 0)),
+        (BURST, 11, False, ("11 new files are more than may come at once; ", 0, 11)),
+        (BURST, 11, True, ("", 11, 0)),
+        (DAY_OF_FIVE, 11, False, ("today's budget has room for 5 only; the others go on tomorrow", 5, 0)),
+        (BURST | DAY_OF_FIVE, 11, False, ("11 new files are more than may come at once; ", 0, 5)),
+        (BURST | DAY_OF_FIVE, 11, True, ("today's budget has room for 5 only; the others go on tomorrow", 5, 0)),
+    ],
+)
+def test_a_dry_run_tells_what_would_hold_eleven_files(
+    tmp_path: Path, clocks: PlayedClock, budget: object, new: int, word: bool, told: tuple[str, int, int]
+) -> None:
+    if word:
+        give_word(str(tmp_path), "photos")
+    release = "run: watchfolder release photos" if told[0].endswith("; ") else ""
+    found = quota(tmp_path, clocks, budget).dry_run({"photos": new}, {"photos": 11})
+    assert found == {"photos": (told[0] + release, *told[1:])}
+
+
+@pytest.mark.parametrize("is_followed", [False, True])
+def test_a_dry_run_tells_what_is_held_already_and_what_a_word_lets_go(
+    tmp_path: Path, clocks: PlayedClock, is_followed: bool
+) -> None:
+    held = said(quota(tmp_path, clocks, BURST).meet("photos", 300, something))
+    assert quota(tmp_path, clocks, BURST).dry_run({"photos": 11}, {"photos": 11}) == {"photos": (held, 0, 11)}
+    give_word(str(tmp_path), "photos")
+    if is_followed:
+        quota(tmp_path, clocks, BURST).meet("photos", 0, something)
+    assert quota(tmp_path, clocks, BURST).dry_run({"photos": 11}, {"photos": 11}) == {"photos": ("", 11, 0)}
+
+
+def test_a_dry_run_tells_that_the_day_is_used_up_and_what_a_word_lets_go(tmp_path: Path, clocks: PlayedClock) -> None:
+    braked = quota(tmp_path, clocks, DAY_OF_FIVE)
+    take(braked, "photos", 5)
+    assert braked.dry_run({}, {"photos": 9}) == {"photos": (braked.why("photos"), 0, 9)}
+    give_word(str(tmp_path), "photos")
+    assert braked.dry_run({}, {"photos": 9}) == {"photos": ("", 9, 0)}
+
+
+def test_a_dry_run_gives_what_one_inbox_takes_to_no_other(tmp_path: Path, clocks: PlayedClock) -> None:
+    told = quota(tmp_path, clocks, whole=DAY_OF_FIVE, recipients=["dpa", "afp"]).dry_run({}, {"photos": 2, "scans": 2})
+    assert told == {
+        "photos": ("", 2, 0),
+        "scans": ("today's budget has room for 1 only; the others go on tomorrow", 1, 0),
+    }
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 80, b'{"day": "2026-11-24", "held": {"phot', b"[]"])
