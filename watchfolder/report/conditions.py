@@ -12,7 +12,7 @@ from watchfolder.command_line import Advised, CommandLine, Control, ToControl
 from watchfolder.config import Config
 from watchfolder.events import printable
 from watchfolder.order import Order
-from watchfolder.report.phrases import clock, ended, files, other_files, size
+from watchfolder.report.phrases import clock, count_of, ended, files, other_files, size
 from watchfolder.services import FLOWS
 from watchfolder.snapshot import NO_V3, FileGroup, InboxSnapshot, Snapshot
 
@@ -179,7 +179,7 @@ def left(outcome: "Outcome") -> list[str]:
 def _left_of(order: Order) -> Iterator[str]:
     until = f", next try {clock(order.not_before.at)}" if order.not_before else ""
     missing = " and ".join(each.kind for each in order.enclosures)
-    why = order.last_error or (f"its {missing} is still to come" if missing else f"it is {order.state}")
+    why = order.last_error or (f"still without its {missing}" if missing else f"it is {order.state}")
     for file in [each for each in order.files if each.is_under_way] or order.files:
         yield f"{order.inbox}: {printable(file.name)}: {printable(why)}{until}"
 
@@ -253,7 +253,7 @@ def has_work(snapshot: Snapshot) -> bool | None:
 
 def fault_of(inbox: InboxSnapshot) -> str:
     """Say why an inbox is not available; "" while it is."""
-    if inbox.fault or inbox.fault_code != NO_V3:
+    if inbox.fault_code != NO_V3:
         return inbox.fault
     return f"the service has no v3 reads, without which there is no {inbox.service}"
 
@@ -382,7 +382,7 @@ def _of_disks(snapshot: Snapshot) -> Iterator[Condition]:
 
 def _stalled(snapshot: Snapshot, config: Config, hours: float, found: Iterable[Condition]) -> Condition:
     """Say for how long nothing was delivered, and which of the conditions found is the cause."""
-    words = f"Nothing was delivered for {hours:.0f} hours" if hours >= 1 else "Nothing is delivered"
+    words = f"Nothing was delivered for {count_of(int(hours), 'hour')}" if hours >= 1 else "Nothing is delivered"
     under_way = files(snapshot.in_progress + snapshot.deferred)
     words += f", though there is work: {files(snapshot.waiting)} in the inboxes, {under_way} under way"
     causes = say_all([each for each in found if each.kind.holds], Severity.FINE)
