@@ -86,6 +86,15 @@ def test_a_refusal_is_told_once_and_so_is_its_end(life: Life) -> None:
     assert len(life.messages) == 2
     assert "Unblocked" in life.texts[1]
     assert life.messages[1].is_good
+    assert [message.subject.rpartition(": ")[2] for message in life.messages] == ["needs you", "well again"]
+
+
+def test_a_service_that_refuses_for_another_reason_is_one_topic(life: Life) -> None:
+    life.lasts(HOUR, blocked="the service refuses the API key", is_key_refused=True)
+    life.lasts(HOUR, blocked="credits are used up", is_key_refused=False)
+    life.lasts(HOUR, blocked="it fails every picture", is_failing_all=True)
+    (told,) = life.texts
+    assert "the service refuses the API key" in told
 
 
 def test_a_refusal_of_a_few_seconds_is_no_news(life: Life) -> None:
@@ -150,6 +159,34 @@ def test_inboxes_that_go_together_are_one_message(life: Life) -> None:
     (told,) = life.texts
     assert "photos (" in told
     assert "scans (" in told
+
+
+def test_a_share_that_comes_for_a_moment_just_after_it_was_told_is_not_called_back(life: Life) -> None:
+    life.lasts(2 * MINUTE, inboxes={"photos": GONE}).lasts(10, inboxes={"photos": GONE})
+    life.lasts(MINUTE, inboxes={"photos": OPEN}).lasts(HOUR, inboxes={"photos": GONE})
+    life.lasts(MINUTE, inboxes={"photos": OPEN}).lasts(HOUR, inboxes={"photos": GONE})
+    assert len(life.messages) == 1
+
+
+def test_what_is_told_meanwhile_does_not_have_the_same_told_again(life: Life) -> None:
+    life.lasts(3 * HOUR, inboxes={"photos": GONE})
+    life.lasts(3 * HOUR, quarantined=1, last_quarantined=bad("a.jpg", 1))
+    life.lasts(10 * MINUTE, inboxes={"photos": OPEN})
+    life.lasts(10 * MINUTE, quarantined=2, last_quarantined=bad("b.jpg", 2))
+    life.lasts(10 * MINUTE, inboxes={"photos": GONE})  # within the hour after it was called back
+    assert [text.split()[0] for text in life.texts] == ["Not", "1", "photos", "1"]
+
+
+def test_an_inbox_that_left_the_configuration_while_its_share_was_away_is_not_called_back(life: Life) -> None:
+    life.lasts(HOUR, inboxes={"photos": GONE}).lasts(HOUR, inboxes={"scans": OPEN})
+    assert len(life.messages) == 1
+
+
+def test_of_very_many_troubles_a_message_names_some_and_says_where_all_stand(life: Life) -> None:
+    life.lasts(10 * MINUTE, inboxes={f"inbox{number}": GONE for number in range(23)})
+    (told,) = life.texts
+    assert told.count("Not available: ") == 20
+    assert told.endswith("And 3 more: watchfolder status has them all.")
 
 
 def test_a_folder_that_was_not_looked_at_yet_is_neither_gone_nor_back(life: Life) -> None:
@@ -217,6 +254,27 @@ def test_each_delivery_begins_the_day_anew(life: Life) -> None:
     for number in range(10):
         life.lasts(20 * HOUR, inboxes=WAITING, delivered=number + 1)
     assert life.messages == []
+
+
+def test_an_hour_without_work_begins_the_day_anew(life: Life) -> None:
+    life.lasts(23 * HOUR, inboxes=WAITING).lasts(HOUR, inboxes={"photos": OPEN}).lasts(23 * HOUR, inboxes=WAITING)
+    assert life.messages == []
+
+
+def test_nothing_is_said_to_wait_once_it_was_taken_away(life: Life) -> None:
+    life.lasts(24 * HOUR - MINUTE, inboxes=WAITING).lasts(HOUR, inboxes={"photos": OPEN})
+    assert life.messages == []
+
+
+def test_while_a_share_is_away_nobody_knows_whether_files_wait(life: Life) -> None:
+    life.lasts(23 * HOUR, inboxes=WAITING).lasts(3 * HOUR, inboxes={"photos": GONE})
+    (told,) = life.texts
+    assert told.startswith("Not available: photos")
+
+
+def test_a_share_that_goes_away_does_not_end_it(life: Life) -> None:
+    life.lasts(25 * HOUR, inboxes=WAITING).lasts(HOUR, inboxes={"photos": GONE})
+    assert ["delivered again" in text for text in life.texts] == [False, False]
 
 
 def test_a_delivery_ends_it(life: Life) -> None:
@@ -359,6 +417,7 @@ def test_whatever_happens_there_are_six_messages_an_hour_at_most(life: Life) -> 
         life.lasts(20, inboxes=inboxes)
         moments += [life.now] * (len(life.messages) - before)
     assert len(moments) > 6
+    assert len(life.watch.state.sent) <= 6
     for moment in moments:
         assert sum(moment <= other < moment + timedelta(hours=1) for other in moments) <= 6
 

@@ -348,7 +348,7 @@ def test_what_went_to_quarantine_is_told_by_its_reasons_the_latest_first() -> No
 
 def test_a_verdict_is_told_with_what_it_is_worth() -> None:
     detecting = CONFIG.model_copy(
-        update={"inboxes": CONFIG.inboxes | {"d": CONFIG.inboxes["a"].model_copy(update={"service": "ai-detection"})}}
+        update={"inboxes": {**CONFIG.inboxes, "d": CONFIG.inboxes["a"].model_copy(update={"service": "ai-detection"})}}
     )
     some = [FileGroup(inbox=inbox, name="one.jpg", reason="likely_ai") for inbox in ("d", "a", "gone")]
     said = say_found(3, some, detecting)
