@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -217,10 +218,11 @@ EMBED = {"service": "watermark-embed", "watermark": {"text": "{recipient}", "rec
     ids=["same bytes", "not read yet", "other bytes", "again", "another strength", "a test key's", "texts"],
 )
 def test_a_file_that_waits_for_the_result_of_the_same_picture_names_its_order(
-    tmp_path: Path, facts: Mapping[str, object], sha256: str | None, settings: Mapping[str, object], words: str
+    tmp_path: Path, facts: Mapping[str, Any], sha256: str | None, settings: Mapping[str, Any], words: str
 ) -> None:
     studio = Studio(tmp_path)
-    studio.configure(**{"duplicates": "reuse", "settle_seconds": 0, **settings})
+    usual: dict[str, Any] = {"duplicates": "reuse", "settle_seconds": 0}
+    studio.configure(**{**usual, **settings})
     order = quarantined_order("first.jpg", **facts)
     times = {State.CLAIMING: order.times[State.CLAIMING], State.CLAIMED: order.times[State.CLAIMING]}
     files = (order.files[0].having(sha256=sha256),)

@@ -499,6 +499,6 @@ def test_an_order_that_failed_at_the_service_is_not_taken_up_again(journal: Jour
     ],
     ids=["another kind of key", "another option", "another service", "many in one"],
 )
-def test_an_order_of_another_product_or_of_many_is_not_taken_up_again(journal: Journal, facts: dict[str, object]) -> None:
+def test_an_order_of_another_product_or_of_many_is_not_taken_up(journal: Journal, facts: dict[str, object]) -> None:
     recorded(journal, is_resumable=True, **facts)
     assert not parked(journal)
