@@ -1,20 +1,26 @@
 """Two inboxes in a row: the outbox of the first is the path of the second, and one life serves both."""
 
+import hashlib
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from contents import files_in
+from made_orders import made_file, made_order
 from shop import Killed, Shop, opening
 
 from watchfolder import daemon, disk, history
+from watchfolder.clock import Moment
 from watchfolder.errors import FolderFault
-from watchfolder.order import Order, State
+from watchfolder.order import Order, Result, State
+from watchfolder.publish.next_inbox import NextInbox
 from watchfolder.sandbox import Sandbox
+from watchfolder.work import WorkFolder
 
 Row = tuple[Shop, Sandbox]
 ROW = ("first", "second")
@@ -182,6 +188,94 @@ def die_before_the_name(
         patched.setattr(disk, "publish_new", publish_new)
         shop.drop("a.jpg", inbox="first/inbox")
         shop.work(died.is_set)
+
+
+BYTES, OTHER = b"the result", b"its double"
+BEFORE, DELIVERED, AFTER = (datetime(2026, 11, 24, hour, tzinfo=UTC) for hour in (8, 9, 10))
+
+
+class Claim(NamedTuple):
+    """What an inbox has claimed. `is_link`: it is the very file whose hidden part may still be there."""
+
+    inbox: str = "second"
+    name: str = "a.jpg"
+    content: bytes = BYTES
+    at: datetime = AFTER
+    has_part: bool = False
+    is_link: bool = False
+    is_hashed: bool = True
+    is_gone: bool = False
+
+    def order(self) -> Order:
+        sha256 = hashlib.sha256(self.content).hexdigest() if self.is_hashed else None
+        file = made_file(self.name, size=len(BYTES), sha256=sha256)
+        times = {state: Moment(at=self.at) for state in (State.CLAIMING, State.CLAIMED)}
+        times[State.DELIVERED] = Moment(at=AFTER)
+        return made_order(file, inbox=self.inbox, state=State.CLAIMED, times=times)
+
+
+@pytest.mark.parametrize(
+    ("claim", "is_taken"),
+    [
+        (Claim(), True),
+        (Claim(is_hashed=False), True),
+        (Claim(is_gone=True), True),  # its work folder does not tell any more, its hash does
+        (Claim(has_part=True, is_link=True), True),
+        (Claim(has_part=True, is_link=True, is_hashed=False), True),
+        (Claim(has_part=True), False),  # a copy that somebody put there
+        (Claim(has_part=True, is_gone=True), True),
+        (Claim(content=OTHER), False),
+        (Claim(content=OTHER, is_hashed=False), False),
+        (Claim(is_hashed=False, is_gone=True), False),
+        (Claim(at=BEFORE), False),
+        (Claim(name="b.jpg"), False),
+        (Claim(inbox="first"), False),
+    ],
+)
+def test_what_the_next_inbox_has_under_way_is_the_result_only_if_it_claimed_that_since(
+    row: Row, claim: Claim, *, is_taken: bool
+) -> None:
+    shop, _ = row
+    part = shop.folder("first") / "outbox" / "part"
+    part.write_bytes(BYTES)
+    order, inbox = claim.order(), shop.config.inboxes[claim.inbox]
+    shop.journal.enter(order)
+    work = WorkFolder(inbox, shop.folders.work(inbox), shop.journal.instance)
+    work.make_folder(order)
+    claimed = Path(work.place(order, order.files[0]).path)
+    if claim.is_link:
+        os.link(part, claimed)
+    elif not claim.is_gone:
+        claimed.write_bytes(claim.content)
+    if not claim.has_part:
+        part.unlink()
+    assert is_taken_by_the_next(shop, part) is is_taken
+
+
+@pytest.mark.parametrize(
+    ("claim", "is_taken"),
+    [
+        (Claim(), True),
+        (Claim(content=OTHER), False),
+        (Claim(at=BEFORE), False),
+        (Claim(name="b.jpg"), False),
+        (Claim(inbox="first"), False),
+    ],
+)
+def test_what_the_next_inbox_is_done_with_is_the_result_only_if_it_claimed_that_since(
+    row: Row, claim: Claim, *, is_taken: bool
+) -> None:
+    shop, _ = row
+    history.append(shop.journal.state_dir, claim.order().having(state=State.DELIVERED), perhaps_there=False)
+    assert is_taken_by_the_next(shop, shop.folder("first") / "outbox" / "part") is is_taken
+
+
+def is_taken_by_the_next(shop: Shop, part: Path) -> bool:
+    """Has the second inbox taken the result that the first one received as `part`?"""
+    order = made_order(inbox="first", state=State.COMPLETED, times={State.COMPLETED: Moment(at=DELIVERED)})
+    result = Result(part=part.name, delivery="a.jpg", size=len(BYTES), sha256=hashlib.sha256(BYTES).hexdigest())
+    following = NextInbox(str(part.parent), shop.config.inboxes.values(), shop.journal, shop.folders)
+    return following.has_taken(order, result)
 
 
 def test_a_single_run_ends_when_the_next_inbox_has_seen_the_last_result(tmp_path: Path) -> None:
