@@ -369,11 +369,17 @@ def test_a_key_that_the_service_knows_with_other_words_is_adopted_by_name(begin:
 
 def test_a_key_that_is_taken_but_has_no_order_is_changed(begin: Open) -> None:
     shop, service = begin()
+    service.faults.add("create", "answer", status=503)
     service.faults.add("create", "answer", status=409, code="IDEMPOTENCY_KEY_CONFLICT")
     shop.drop("a.jpg")
+    shop.work(lambda: shop.orders() and shop.order().failures)
+    key = shop.order().key
+    shop.pass_time(60)
     shop.to_the_end()
     assert_delivered_once(shop, service, "a.jpg")
-    assert calls(service, "create") == 2
+    (bought,) = service.orders.values()
+    assert bought.idempotency_key != key
+    assert calls(service, "create") == 3
 
 
 def ten_minutes_later(shop: Shop) -> None:

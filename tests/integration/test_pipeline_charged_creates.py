@@ -94,6 +94,18 @@ def test_a_key_that_was_used_before_leads_to_its_order_by_name(begin: Open) -> N
     assert service.paid_files == paid_once(PICTURE)
 
 
+def test_a_second_key_that_was_used_before_as_well_charges_nothing(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("create", "answer", status=409, code="IDEMPOTENCY_KEY_CONFLICT", times=2)
+    shop.drop("a.url", shortcut(FIRST))
+    shop.work(lambda: has_failed_once(shop))
+    assert (shop.order().redos, shop.order().charged, calls(service, "create")) == (1, False, 2)
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["one.jpg"]
+    assert service.paid_files == paid_once(PICTURE)
+
+
 def test_one_that_may_have_been_bought_is_not_bought_again_under_another_key(begin: Open) -> None:
     shop, service = begin()
     service.faults.add("create", "reset_before")
@@ -123,7 +135,7 @@ def test_by_another_accounts_key_it_waits_and_is_not_bought_there(begin: Open, b
     shop.pass_time(LATER)
     shop.work(lambda: shop.order().refused_by)
     assert "the API key and the address that it was begun with" in shop.order().last_error
-    assert (calls(service, "create"), service.orders) == (1, {})
+    assert (calls(service, "create"), calls(service, "list"), service.orders) == (1, 1, {})
 
 
 def test_a_key_that_is_refused_itself_says_nothing_of_another_keys_order(begin: Open) -> None:
@@ -191,7 +203,8 @@ def test_addresses_that_were_never_ordered_are_bought_when_they_return_twice(beg
     shop.to_the_end()
     assert service.orders == {}
     assert len(shop.files("quarantine")) == 4
-    assert "the service lists no wf-" in (shop.folder("quarantine") / "a.url.why.txt").read_text()
+    said = (shop.folder("quarantine") / "a.url.why.txt").read_text()
+    assert "its order was never answered, and the service lists no wf-" in said
     move_back(shop)
     shop.pass_time(LATER)
     shop.to_the_end()

@@ -323,6 +323,18 @@ def test_several_paid_orders_that_are_suddenly_unknown_are_not_called_lost(begin
     assert set(service.paid_files.values()) == {1}
 
 
+def test_an_order_that_cost_nothing_is_made_by_another_accounts_key_hours_later(begin: Open) -> None:
+    shop, service = begin({"keys": MINE | {"sk_other": "somebody else"}}, api={"key": "sk_mine"})
+    service.faults.add("create", "answer", times=None, status=503)
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.orders() and shop.order().failures)
+    service.faults.clear()
+    live_with(shop, "sk_other")
+    shop.clock.pass_time(2 * 3600)
+    shop.to_the_end()
+    assert (shop.files("outbox"), service.paid) == (["a.jpg"], 1)
+
+
 def test_a_new_key_of_the_same_account_goes_on_with_its_orders(begin: Open) -> None:
     shop, service = begin({"keys": MINE | {"sk_new": "me"}, "processing_seconds": 60.0}, api={"key": "sk_mine"})
     names = paid(shop)

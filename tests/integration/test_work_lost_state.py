@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shop import FRESH, Shop, opened
@@ -24,8 +25,8 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def begin(top: Path, sandbox: Sandbox) -> Shop:
-    shop = Shop(top, sandbox)
+def begin(top: Path, sandbox: Sandbox, **settings: Any) -> Shop:  # noqa: ANN401 - an inbox's
+    shop = Shop(top, sandbox, **settings)
     shop.ahead = FRESH
     return shop
 
@@ -133,12 +134,23 @@ def test_a_paid_order_is_not_parted_while_the_service_is_doubted(tmp_path: Path,
     assert_all_came_once(tmp_path, sandbox)
 
 
-@pytest.mark.parametrize("is_known", [True, False])
+@pytest.mark.parametrize(
+    ("bought", "is_known", "words"),
+    [
+        ("anti-ai", True, ""),
+        (
+            "anti-ai",
+            False,
+            "It may have been paid for: what was known of its order is lost, and the service lists no wf-",
+        ),
+        ("watermark-embed", False, "Ask the service's support for the order whose key the note beside it has."),
+    ],
+)
 def test_one_picture_of_many_taken_up_again_by_itself_is_not_bought_again(
-    tmp_path: Path, sandbox: Sandbox, *, is_known: bool
+    tmp_path: Path, sandbox: Sandbox, bought: str, words: str, *, is_known: bool
 ) -> None:
     sandbox.faults.add("fetch", "truncated", times=None)
-    with opened(begin(tmp_path, sandbox)) as shop:
+    with opened(begin(tmp_path, sandbox, service=bought)) as shop:
         drop_all(shop)
         shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
         shop.journal.note(shop.order(), failing_seconds=1e9, not_before=None)
@@ -154,10 +166,10 @@ def test_one_picture_of_many_taken_up_again_by_itself_is_not_bought_again(
     sandbox.faults.clear()
     if not is_known:
         sandbox.faults.add("list", "answer", times=None, status=200, body='{"data": {"orders": [], "total": 0}}')
-    with opened(begin(tmp_path, sandbox)) as shop:
+    with opened(begin(tmp_path, sandbox, service=bought)) as shop:
         shop.to_the_end()
         assert shop.files("outbox") == (["1.jpg", "2.jpg"] if is_known else [])
-        assert is_known or "may have been paid" in (shop.folder("quarantine") / "1.jpg.why.txt").read_text()
+        assert is_known or words in (shop.folder("quarantine") / "1.jpg.why.txt").read_text()
     for name in shop.files("outbox"):
         assert (tmp_path / "originals" / name).read_bytes() == PICTURES[name]
     assert set(sandbox.paid_files.values()) == {1}

@@ -121,7 +121,7 @@ def _find_by_name(context: StepContext, order: Order) -> Listed | None:
     found = context.service.find(order.name) if is_listed else None
     if found is None and _is_of_another_key(context, order):
         _refuse_another_key(context, order)
-    if found is None and order.of_many is not None and (order.was_rebuilt or is_listed):
+    if found is None and order.of_many is not None and is_listed:
         known = "what was known of its order is lost" if order.was_rebuilt else "its order was never answered"
         raise _not_listed(order, known)
     return found
