@@ -150,6 +150,17 @@ class Studio:
         return os.listdir(self.folders.work(self.inbox).path) == ["owner.json"]
 
 
+@contextlib.contextmanager
+def gone(studio: Studio, name: str) -> Iterator[None]:
+    """Let an empty mount point be there instead of a folder."""
+    folder, away = studio.top / name, studio.top / f"{name} away"
+    os.rename(folder, away)
+    folder.mkdir()
+    yield
+    folder.rmdir()
+    os.rename(away, folder)
+
+
 def pouring(picture: bytes) -> Callable[[Callable[[bytes], object]], int]:
     def fetch(sink: Callable[[bytes], object]) -> int:
         for start in range(0, len(picture), 1000):
@@ -659,6 +670,19 @@ def test_a_download_whose_hidden_file_is_removed_is_an_order_s_own_trouble(studi
         studio.received(studio.completed("a.jpg"), while_another_program_cleans)
 
 
+def test_a_download_that_went_with_its_share_is_no_trouble_of_its_order(studio: Studio) -> None:
+    order = studio.completed("a.jpg")
+
+    def while_the_share_goes(sink: Callable[[bytes], object]) -> int:
+        for part in (studio.top / "outbox" / disk.HIDDEN).iterdir():  # which a folder kept open would still show
+            part.unlink()
+        away.enter_context(gone(studio, "outbox"))
+        return pouring(PROTECTED)(sink)
+
+    with contextlib.ExitStack() as away, pytest.raises(FolderFault):
+        studio.received(order, while_the_share_goes)
+
+
 def test_every_file_of_an_order_of_many_finds_its_place(studio: Studio) -> None:
     names = ("a.jpg", "sub/a.jpg", "sub/deep/b.jpg")
     studio.completed(*names)
@@ -765,6 +789,29 @@ def test_a_picture_that_vanished_needs_no_quarantine(studio: Studio) -> None:
     studio.finish()
     assert studio.files("quarantine") == {}
     assert studio.has_clean_work()
+
+
+@pytest.mark.parametrize(
+    ("lies_in", "is_taken_out"), [("inbox", False), ("outbox", False), ("inbox outbox", False), ("", True)]
+)
+def test_a_file_is_taken_out_once_it_lies_in_neither_place(studio: Studio, lies_in: str, *, is_taken_out: bool) -> None:
+    source = Place(studio.inbox.path, "a.jpg")
+    for name in lies_in.split():
+        (studio.top / name / "a.jpg").write_bytes(ORIGINAL)
+    asked = studio.publisher.originals.is_taken_out
+    assert asked(source, studio.inbox.outbox, "a.jpg") is is_taken_out
+    assert not asked(source, studio.inbox.outbox, None)
+    with gone(studio, "inbox"), gone(studio, "outbox"), pytest.raises(FolderFault):
+        asked(source, studio.inbox.outbox, "a.jpg")
+
+
+def test_a_failed_picture_that_went_with_its_share_did_not_vanish(studio: Studio) -> None:
+    order = studio.failed("a.jpg")
+    with gone(studio, "inbox"), pytest.raises(FolderFault):
+        studio.finish()
+    assert studio.journal.get(order.key) == order
+    studio.finish()
+    assert studio.files("quarantine")["a.jpg"] == ORIGINAL
 
 
 def test_a_reason_that_another_program_removes_costs_no_picture(

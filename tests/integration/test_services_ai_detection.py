@@ -18,6 +18,7 @@ from watchfolder.errors import FolderFault
 from watchfolder.order import Order, State
 from watchfolder.pipeline import timing
 from watchfolder.publish import FindingPublisher, originals
+from watchfolder.publish.findings import _Sidecar as FindingNote
 from watchfolder.publish.free_names import free_name
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -72,6 +73,38 @@ def test_what_a_person_takes_out_before_it_is_written_down_counts_as_delivered(
     assert [line["file"] for line in ledger(shop)] == ["a.jpg"]
     (end,) = history.newest_first(shop.config.state_dir)
     assert [file.delivered for file in end.files] == ["a.jpg"]
+
+
+def test_a_picture_that_went_with_its_share_does_not_count_as_taken_out(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, service = begin()
+    move, folders = disk.move, ("inbox", "outbox")
+
+    def go_away(source: Place, target: Place, **rest: Any) -> None:  # noqa: ANN401 - whatever it takes
+        if target.root != str(shop.folder("outbox")):
+            return move(source, target, **rest)
+        monkeypatch.setattr(disk, "move", move)
+        for name in folders:
+            os.rename(shop.folder(name), shop.top / f"{name} away")
+            shop.folder(name).mkdir()
+        raise FolderFault.at(str(shop.folder("outbox")), "the share is stale", code="ESTALE")
+
+    monkeypatch.setattr(disk, "move", go_away)
+    shop.drop("a.jpg")
+    shop.work(lambda: disk.move is move)
+    shop.rest()
+    shop.pass_time(60)
+    for _ in range(20):
+        shop.beat()
+    shop.rest()
+    assert shop.has(State.COMPLETED)
+    for name in folders:
+        shop.folder(name).rmdir()
+        os.rename(shop.top / f"{name} away", shop.folder(name))
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert_told_once(shop, service, "a.jpg")
 
 
 def test_a_picture_comes_out_bit_for_bit_with_its_verdict_beside_it(begin: Open) -> None:
@@ -301,32 +334,36 @@ def test_without_a_list_each_is_looked_at_by_itself(begin: Open) -> None:
     assert_told_once(shop, service, "a.jpg")
 
 
-@pytest.mark.parametrize("moment", ["before the move", "after the move", "before the ledger", "after the ledger"])
+DEATHS = {  # what dies, and whether it has done its work by then
+    "before the name": (FindingPublisher, "deliver", False),
+    "before the sidecar": (FindingNote, "write", False),
+    "before the move": (disk, "move", False),
+    "after the move": (FindingPublisher, "deliver", True),
+    "before the ledger": (tables, "enter", False),
+    "after the ledger": (tables, "enter", True),
+}
+
+
+@pytest.mark.parametrize("moment", DEATHS)
 def test_whenever_it_dies_the_picture_is_there_once_and_told_once(
     begin: Open, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     shop, service = begin()
-    deliver, enter = FindingPublisher.deliver, tables.enter
+    owner, name, is_done = DEATHS[moment]
+    do, deaths = getattr(owner, name), []
 
-    def dying_deliver(self: FindingPublisher, order: Order) -> Order:
-        if moment == "before the move":
-            raise Killed
-        after = deliver(self, order)
-        if moment == "after the move":
-            raise Killed
-        return after
-
-    def dying_enter(order: Order, outbox: str, owner: str, perhaps_there: bool) -> None:
-        if moment == "after the ledger":
-            enter(order, outbox, owner, perhaps_there)
+    def die(*given: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever it takes
+        if not any(order.files[0].finding for order in shop.orders()):  # the claim moves as well
+            return do(*given, **named)
+        deaths.append(do(*given, **named) if is_done else None)
         raise Killed
 
     with monkeypatch.context() as dying:
-        dying.setattr(FindingPublisher, "deliver", dying_deliver)
-        dying.setattr(tables, "enter", dying_enter)
+        dying.setattr(owner, name, die)
         shop.drop("a.jpg")
         shop.work(lambda: any(order.files[0].finding for order in shop.orders()))
         shop.rest()
+    assert len(deaths) == 1
     shop.live_again()
     shop.to_the_end()
     assert_told_once(shop, service, "a.jpg")
