@@ -143,6 +143,21 @@ def test_a_picture_that_changed_before_its_upload_comes_back_and_others_go_on(be
     ]
 
 
+def test_pictures_that_all_changed_before_their_upload_all_come_back(begin: Open) -> None:
+    shop, service = begin()
+    pictures = pour(shop)
+    service.faults.add("upload", "reset_before", times=None)
+    shop.work(lambda: has_failed_once(shop))
+    service.faults.clear()
+    changed = {name: sample("jpeg", width=64, height=48, seed=90 + number) for number, name in enumerate(pictures)}
+    for name, content in changed.items():
+        work_place(shop, shop.order(), name).write_bytes(content)
+    shop.clock.pass_time(UNSURE_SECONDS)
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert_bought_once(shop, service, changed)
+
+
 def test_a_picture_that_changes_after_its_upload_comes_back_beside_its_result(begin: Open) -> None:
     shop, service = begin()
     service.faults.add("upload", "reset_after")

@@ -354,6 +354,16 @@ def test_an_order_that_its_own_key_does_not_know_is_lost(begin: Open) -> None:
     assert "no longer has it" in why(shop, "0.jpg")
 
 
+def test_an_order_that_is_lost_is_called_so_though_others_are_under_way(begin: Open) -> None:
+    shop, service = begin({"keys": MINE, "processing_seconds": 7200.0}, api={"key": "sk_mine"}, max_files_per_order=1)
+    paid(shop, 2)
+    lost = next(order for order in shop.orders() if order.files[0].name == "0.jpg")
+    service.forget(str(lost.order_id))
+    pass_hours(shop, 1)
+    assert shop.files("quarantine") == ["0.jpg", "0.jpg.why.txt"]
+    assert [order.files[0].name for order in shop.orders() if order.is_open] == ["1.jpg"]
+
+
 def test_the_journal_holds_a_fingerprint_of_the_key_and_nothing_of_the_key(begin: Open) -> None:
     shop, _ = begin({"processing_seconds": 60.0})
     paid(shop)

@@ -14,7 +14,7 @@ from shop import OTHER, PICTURE, Killed, Open, Shop, opening
 from watchfolder import disk, history, intake
 from watchfolder.order import OrderFile, State
 from watchfolder.pipeline import timing
-from watchfolder.publish import Fetch, Publisher, Received
+from watchfolder.publish import Fetch, Publisher, Received, xmp
 from watchfolder.sandbox import Sandbox, reports
 from watchfolder.sandbox.pictures import sample_pdf
 
@@ -376,6 +376,29 @@ def test_a_sidecar_that_somebody_is_writing_gets_the_keyword_later(begin: Open) 
     shop.pass_time(60)
     shop.to_the_end()
     assert len(subjects(sidecar.read_bytes())) == 2
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_sidecar_that_somebody_saves_at_the_last_moment_loses_nothing(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, *, is_gone: bool
+) -> None:
+    shop, _ = begin(xmp=True)
+    sidecar, saved = shop.folder("outbox") / "a.jpg.xmp", SIDECAR.replace(b"my words", b"my last words")
+    sidecar.write_bytes(SIDECAR)
+    add = xmp.with_keyword
+
+    def add_late(content: bytes, keyword: str) -> bytes | None:
+        monkeypatch.setattr(xmp, "with_keyword", add)
+        after = add(content, keyword)
+        sidecar.unlink()
+        if not is_gone:
+            sidecar.write_bytes(saved)
+        return after
+
+    monkeypatch.setattr(xmp, "with_keyword", add_late)
+    drop(shop)
+    assert (b"my last words" in sidecar.read_bytes()) is not is_gone
+    assert subjects(sidecar.read_bytes())[-1] == "ai-detection: likely_real"
 
 
 def test_what_is_no_file_in_the_place_of_a_sidecar_is_left_there(begin: Open) -> None:

@@ -176,6 +176,7 @@ def test_it_is_waited_for_while_the_service_calls_it_pending(begin: Open, monkey
             shop.pass_time(60)
             shop.work(lambda: service.requests_by_operation().get("status", 0) >= looks)  # noqa: B023 - used at once
     assert (shop.order().state, shop.order().redos, shop.order().charged) == (State.CONFIRMED, 0, True)
+    assert shop.order().failures == 0
     shop.pass_time(60)
     shop.to_the_end()
     assert_bought_once(shop, service, "zwei.jpg")

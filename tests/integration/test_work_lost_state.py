@@ -189,6 +189,7 @@ def test_a_paid_order_given_up_before_it_was_looked_for_is_not_bought_again(
     sandbox.faults.add("list", "answer", times=None, status=500)
     with opened(begin(tmp_path, sandbox)) as shop:
         shop.work(lambda: shop.orders() and shop.order().failures)
+        key = shop.order().key
         shop.journal.note(shop.order(), deaths=3, not_before=None)
         shop.live_again()
         shop.pass_time(timing.SUSPECT_SECONDS)
@@ -196,6 +197,7 @@ def test_a_paid_order_given_up_before_it_was_looked_for_is_not_bought_again(
         note = (shop.folder("quarantine") / "0.jpg.why.txt").read_text()
         assert "died 3 times" in note
         assert "may have been paid for" in note
+        assert f"wf-{key} in the list of the service" in note
         assert "none was made" not in note
     assert set(sandbox.paid_files.values()) == {1}
 
