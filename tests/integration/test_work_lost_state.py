@@ -2,15 +2,18 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from shop import FRESH, Shop, opened
+from waiting import wait_until
 
 from watchfolder.errors import FolderFault
-from watchfolder.order import Order, State
+from watchfolder.intake import Claims
+from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline import timing
 from watchfolder.publish.originals import OriginalPublisher
 from watchfolder.sandbox import Sandbox
@@ -62,6 +65,25 @@ def assert_all_came_once(top: Path, sandbox: Sandbox) -> None:
     assert os.listdir(top / "outbox/.watchfolder") == []
     assert set(sandbox.paid_files.values()) == {1}
     assert sandbox.sins == []
+
+
+def test_an_order_goes_on_without_the_picture_that_changed_at_its_claim(
+    tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_as_found = Claims._is_as_found
+
+    def is_another(claims: Claims, order: Order, file: OrderFile) -> bool:
+        return file.name != "0.jpg" and is_as_found(claims, order, file)
+
+    with opened(begin(tmp_path, sandbox)) as shop:
+        monkeypatch.setattr(Claims, "_is_as_found", is_another)
+        drop_all(shop)
+        shop.intake.open_again(time.monotonic() + shop.ahead)
+        wait_until(lambda: shop.intake.beat(time.monotonic() + shop.ahead) and shop.has(State.CLAIMED))
+        assert "0.jpg" not in [file.name for order in shop.orders() for file in order.files]
+    monkeypatch.undo()
+    adopt(tmp_path, sandbox)
+    assert_all_came_once(tmp_path, sandbox)
 
 
 @pytest.mark.parametrize("are_home", [1, 3])

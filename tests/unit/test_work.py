@@ -1,15 +1,19 @@
 """A copy of an entry, which anybody on the share may have written: which are believed."""
 
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
 from made_orders import made_file, made_order
 
+from watchfolder.clock import Clock
 from watchfolder.config import Inbox
-from watchfolder.order import Order, OrderFile, Result, Role, Why, key_of_one
+from watchfolder.disk import Place
+from watchfolder.errors import FolderFault
+from watchfolder.order import Order, OrderFile, Result, Role, State, Why, key_of_one
 from watchfolder.services import FLOWS
-from watchfolder.work import is_ours
+from watchfolder.work import WorkFolder, is_ours
 
 KEY, MANY = str(uuid.UUID(int=1, version=4)), str(uuid.UUID(int=2, version=4))
 ADDRESS = "https://img.example.com/one.jpg"
@@ -108,3 +112,35 @@ def test_addresses_are_not_believed_where_the_inbox_takes_none(copy: Order) -> N
 def test_a_copy_of_which_no_file_is_there_is_not_believed() -> None:
     assert not is_ours(copy(ONE), inbox(), "live", {"two.jpg"})
     assert not is_ours(copy(ONE), inbox(), "live", ())
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> WorkFolder:
+    return WorkFolder(inbox(), Place(str(tmp_path), "instance"), "instance")
+
+
+@pytest.mark.parametrize("has_moved", [False, True])
+def test_files_that_have_moved_need_no_folder_before(work: WorkFolder, tmp_path: Path, *, has_moved: bool) -> None:
+    before = str(tmp_path / "away/instance")
+    if has_moved:
+        work.make_folder(copy(ONE))
+        work.move_in(before, KEY, is_here=False)
+    else:
+        with pytest.raises(FolderFault, match="it is away: bring it back"):
+            work.move_in(before, KEY, is_here=False)
+    work.move_in(before, KEY, is_here=True)
+
+
+@pytest.mark.parametrize(
+    ("is_known", "has_folder", "of_list"), [(True, False, MANY), (False, True, MANY), (False, False, None)]
+)
+def test_a_line_belongs_to_its_list_as_long_as_that_is_there(
+    work: WorkFolder, *, is_known: bool, has_folder: bool, of_list: str | None
+) -> None:
+    line = copy(ONE, of_list=MANY, times={State.CLAIMING: Clock().read()})
+    work.make_folder(line)
+    if has_folder:
+        work.make_folder(copy(LIST, key=MANY))
+    order = work.rebuild(KEY, "live", {ONE.name}, lambda key: is_known and key == MANY)
+    assert order is not None
+    assert order.of_list == of_list
