@@ -7,6 +7,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -14,11 +15,13 @@ from pathlib import Path
 import pytest
 from made_orders import made_file, made_order
 from played_clock import PlayedClock
+from pydantic import SecretStr
 
 from watchfolder import disk, state_file
+from watchfolder.config import Config
 from watchfolder.disk import Place
 from watchfolder.errors import ConfigError, FolderFault, InstanceLocked
-from watchfolder.journal import ForbiddenTransitionError, Journal, read_orders
+from watchfolder.journal import ForbiddenTransitionError, Journal, read_orders, refuse_other_mode
 from watchfolder.order import TRANSITIONS, Order, State, Why, read_order
 from watchfolder.report.status import LastWord, running
 from watchfolder.snapshot import FILE, Snapshot
@@ -487,6 +490,25 @@ def test_a_paid_order_waits_in_quarantine_whatever_the_date(
 def test_an_order_that_failed_at_the_service_is_not_taken_up_again(journal: Journal) -> None:
     recorded(journal, is_resumable=False)
     assert not parked(journal)
+
+
+@pytest.mark.parametrize(
+    ("key", "mode", "state", "is_refused"),
+    [
+        ("sk_live_0123456789", "test", S.CLAIMED, True),
+        ("sk_test_0123456789", "live", S.CLAIMED, True),
+        ("sk_live_0123456789", "live", S.CLAIMED, False),
+        ("sk_live_0123456789", "test", S.QUARANTINED, False),
+    ],
+)
+def test_only_open_orders_of_the_other_kind_of_key_refuse_a_start(
+    key: str, mode: str, state: State, *, is_refused: bool
+) -> None:
+    inbox = {"name": "photos", "path": "/in", "outbox": "/out", "quarantine": "/quarantine"}
+    config = Config.model_validate({"api": {"key": SecretStr(key)}, "inboxes": {"photos": inbox}})
+    orders = [made_order(mode=mode, state=state, is_resumable=state is S.QUARANTINED)]
+    with pytest.raises(ConfigError, match=f"finish them with a {mode} key") if is_refused else nullcontext():
+        refuse_other_mode(orders, config)
 
 
 @pytest.mark.parametrize(
