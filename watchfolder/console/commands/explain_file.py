@@ -238,18 +238,21 @@ def _of_inbox(spot: _Spot, config: Config) -> Iterator[str]:
 
 def _same_under_way(spot: _Spot, config: Config) -> Iterator[str]:
     """Tell which order has the same bytes under way, or may have: then the file waits for that one's result."""
-    flow, found = flow_of(spot.inbox), disk.stat_of(spot.place)
-    if found is None or not flow.may_reuse(spot.inbox):
+    found = disk.stat_of(spot.place)
+    if found is None or not flow_of(spot.inbox).may_reuse(spot.inbox):
         return
-    wanted = flow.product_of(spot.inbox)
-    for order in read_orders(config.state_dir):
-        if not (order.is_open and order.has_product(config.api.mode, wanted)):
-            continue
+    for order in _under_way(spot.inbox, config):
         hashes = {file.sha256 for file in order.files if file.size == found.st_size}
         if hashes and (None in hashes or disk.hash_of(spot.place) in hashes):
             word = "may be" if None in hashes else "is"
             yield f"It {word} the same picture as one under way, and then waits for its result (order {order.name})."
             return
+
+
+def _under_way(inbox: Inbox, config: Config) -> list[Order]:
+    """Return the orders whose results would serve for a file of the inbox."""
+    wanted, orders = flow_of(inbox).product_of(inbox), read_orders(config.state_dir)
+    return [order for order in orders if order.is_open and order.has_product(config.api.mode, wanted)]
 
 
 def _conditions(inbox: Inbox, config: Config, order: Order | None = None) -> Iterator[str]:
