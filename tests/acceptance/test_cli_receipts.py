@@ -43,7 +43,7 @@ def park(studio: Studio, line: Mapping[str, Any]) -> None:
     studio.set_aside("one.jpg")
     order = quarantined_order("one.jpg", key=line["key"], order_id=line["order_id"], is_resumable=True)
     file = order.files[0].having(sha256=line["files"][0]["sha256"], destination="one.jpg")
-    why = Why(reason="It failed for 120 hours.")
+    why = Why(reason="It failed for 120 h.")
     body = ANTI_AI.body(order.key, [file], order.options)
     with Journal(str(studio.folder("state"))) as journal:
         journal.enter(
@@ -306,7 +306,7 @@ def test_a_paid_picture_in_quarantine_can_be_fetched_for_free(studio: Studio, sa
     park(studio, line)
     done = studio.run("reconcile")
     assert done.returncode == 3
-    assert "It failed for 120 hours. What to do: fetch it free of charge, until 999" in done.stdout
+    assert "It failed for 120 h. What to do: fetch it free of charge, until 999" in done.stdout
     assert done.stdout.splitlines()[1].endswith(f" {studio.folder('quarantine') / 'one.jpg'}")
     assert studio.run("retry", "one.jpg").returncode == 0
     assert studio.run("run", "--once").returncode == 0

@@ -392,7 +392,7 @@ def test_what_an_order_delivered_before_it_was_given_up_is_not_bought_again(
         shop.look(time.monotonic() + shop.ahead)
 
     monkeypatch.setattr(shop.journal, "record", looked_at_first)
-    why = Why(reason="It failed for 120 hours.")
+    why = Why(reason="It failed for 120 h.")
     shop.journal.advance(shop.order(), State.QUARANTINING, why=why, is_resumable=not is_known_to_have_failed)
     shop.work(lambda: not any(order.state is State.QUARANTINING for order in shop.orders()), takes=False)
     monkeypatch.undo()

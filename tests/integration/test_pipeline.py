@@ -25,6 +25,7 @@ from shop import (
     closing_a_sub_folder,
     give_up,
     history,
+    move_back,
     told,
     work_place,
 )
@@ -884,7 +885,22 @@ def test_an_order_is_given_up_only_for_time_in_which_others_were_served(begin: O
     with permit:
         pass  # somebody was
     shop.work(lambda: shop.files("quarantine"))
-    assert "1 hours" in (shop.folder("quarantine") / "a.jpg.why.txt").read_text()
+    assert "It failed for 1 h. Last: " in (shop.folder("quarantine") / "a.jpg.why.txt").read_text()
+
+
+def test_an_order_given_up_before_its_upload_goes_on_when_its_picture_returns(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("upload", "answer", times=None, status=503)
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CREATED) and shop.order().failures)
+    shop.journal.note(shop.order(), failing_seconds=1e9, not_before=None)
+    shop.work(lambda: shop.files("quarantine") == ["a.jpg", "a.jpg.why.txt"])
+    service.faults.clear()
+    move_back(shop)
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+    assert calls(service, "create") == 1
 
 
 def test_a_fault_of_a_folder_defers_no_order_and_quarantines_nothing(begin: Open) -> None:

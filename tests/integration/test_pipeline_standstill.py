@@ -57,7 +57,7 @@ def test_an_order_whose_result_is_never_right_is_given_up_in_a_quiet_house(begin
     shop.live_again()  # in this life nothing succeeds
     shop.clock.pass_time(7200)
     shop.work(lambda: shop.files("quarantine"))
-    assert "1 hours" in (shop.folder("quarantine") / "a.jpg.why.txt").read_text()
+    assert "It failed for 1 h. Last: " in (shop.folder("quarantine") / "a.jpg.why.txt").read_text()
 
 
 def test_one_order_that_always_fails_delays_the_others_an_hour_at_most(begin: Open) -> None:

@@ -260,7 +260,7 @@ class Outcomes:
         lost = self._seconds_since_failed(order)
         failing = order.failing_seconds + (lost if self._clock.awake() - answered < lost else 0.0)
         if failing > self._give_up_after_hours * 3600 and order.needs_service:
-            reason = f"It failed for {self._give_up_after_hours:g} hours. Last: {error.reason}"
+            reason = f"It failed for {self._give_up_after_hours:g} h. Last: {error.reason}"
             return self._quarantine(order, Reject(reason, code=error.code))
         wait, now = timing.retry_wait(order.failures), self._clock.read()
         facts = {"failures": order.failures + 1, "failing_seconds": failing, "failed_at": now}
