@@ -232,7 +232,7 @@ class Claim(NamedTuple):
         (Claim(inbox="first"), False),
     ],
 )
-def test_what_the_next_inbox_has_under_way_is_the_result_only_if_it_claimed_that_since(
+def test_what_the_next_inbox_works_on_is_the_result_if_it_was_claimed_since(
     row: Row, claim: Claim, *, is_taken: bool
 ) -> None:
     shop, _ = row
@@ -262,7 +262,7 @@ def test_what_the_next_inbox_has_under_way_is_the_result_only_if_it_claimed_that
         (Claim(inbox="first"), False),
     ],
 )
-def test_what_the_next_inbox_is_done_with_is_the_result_only_if_it_claimed_that_since(
+def test_what_the_next_inbox_has_ended_is_the_result_if_it_was_claimed_since(
     row: Row, claim: Claim, *, is_taken: bool
 ) -> None:
     shop, _ = row

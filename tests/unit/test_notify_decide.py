@@ -161,7 +161,7 @@ def test_inboxes_that_go_together_are_one_message(life: Life) -> None:
     assert "scans (" in told
 
 
-def test_a_share_that_comes_for_a_moment_just_after_it_was_told_is_not_called_back(life: Life) -> None:
+def test_a_share_that_comes_for_a_moment_is_not_called_back(life: Life) -> None:
     life.lasts(2 * MINUTE, inboxes={"photos": GONE}).lasts(10, inboxes={"photos": GONE})
     life.lasts(MINUTE, inboxes={"photos": OPEN}).lasts(HOUR, inboxes={"photos": GONE})
     life.lasts(MINUTE, inboxes={"photos": OPEN}).lasts(HOUR, inboxes={"photos": GONE})
@@ -177,7 +177,7 @@ def test_what_is_told_meanwhile_does_not_have_the_same_told_again(life: Life) ->
     assert [text.split()[0] for text in life.texts] == ["Not", "1", "photos", "1"]
 
 
-def test_an_inbox_that_left_the_configuration_while_its_share_was_away_is_not_called_back(life: Life) -> None:
+def test_an_inbox_that_left_while_its_share_was_away_is_not_called_back(life: Life) -> None:
     life.lasts(HOUR, inboxes={"photos": GONE}).lasts(HOUR, inboxes={"scans": OPEN})
     assert len(life.messages) == 1
 

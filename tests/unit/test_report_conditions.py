@@ -250,7 +250,7 @@ def test_each_remedy_for_pictures_out_of_reach_is_typed_once() -> None:
     assert told[0].command == "chmod 1 && chmod 2"
 
 
-def test_what_is_in_quarantine_needs_a_person_and_a_retry_is_told_where_it_may_help() -> None:
+def test_a_retry_of_what_is_in_quarantine_is_told_where_it_may_help() -> None:
     for can_retry, advice in ((False, "Do what it says"), (True, "Do what it says, then: watchfolder retry --all")):
         told = conditions(seen(inboxes={"a": OPEN}), CONFIG, quarantined=2, can_retry=can_retry)
         assert headline(told) == f"2 files need you: in quarantine, each with its note. {advice}"
