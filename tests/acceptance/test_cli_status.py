@@ -283,7 +283,7 @@ def test_a_broken_entry_is_counted_and_left_where_it_is(studio: Studio) -> None:
     entry = studio.folder("state") / f"journal/{order.key}.json"
     entry.write_bytes(b"\0" * 100)
     assert status(studio)["broken_entries"] == 1
-    assert "entries that cannot be read: 1; the next start takes care of their pictures" in studio.run("status").stdout
+    assert "unreadable entries: 1; the next start takes care of their pictures" in studio.run("status").stdout
     assert entry.exists()
 
 

@@ -91,15 +91,22 @@ class Servers:
         self.start()
 
     def withdraw(self) -> None:
-        """Serve the folders no more, though clients have them mounted."""
+        """Serve the folders no more, though clients have them mounted.
+
+        Samba ends its connections for it. A share that it closes on one that lives (`smbcontrol smbd close-share`) has
+        the client of Linux 6.1 write what is under way again and again, and nothing else runs on the one processor.
+        """
         call("exportfs", "-au")
         _configure_samba([])
-        for name in self._smb:
-            call("smbcontrol", "smbd", "close-share", name)
+        self._restart_samba()
 
     def grant(self) -> None:
-        """Serve them again; Samba's clients ask again when it was restarted."""
+        """Serve them again."""
         self._export()
+        self._restart_samba()
+
+    def _restart_samba(self) -> None:
+        """Let its clients connect anew: only then they ask which shares there are."""
         _end_processes(signal.SIGTERM, "smbd")
         wait_until(lambda: not _answers(SMB_PORT), 60, "Samba is gone")
         call("smbd", "-D")

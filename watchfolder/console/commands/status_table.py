@@ -44,7 +44,7 @@ def _sections(status: StatusReport, explain: str) -> Iterator[tuple[str, list[st
     yield f"Held, since their inbox is not in the configuration ({files(status.held_files)}):", held
     yield "In quarantine, newest first:", [_quarantine_line(file) for file in status.quarantine]
     yield "Could not be looked at:", status.faults
-    broken = f"entries that cannot be read: {status.broken_entries}; the next start takes care of their pictures"
+    broken = f"unreadable entries: {status.broken_entries}; the next start takes care of their pictures"
     yield "In the journal:", [broken] if status.broken_entries else []
 
 
