@@ -515,7 +515,7 @@ def test_only_open_orders_of_the_other_kind_of_key_refuse_a_start(
     "facts",
     [
         {"mode": "test"},
-        {"options": {"effectStrength": "high"}},
+        {"options": {"strength": "low"}},
         {"service": "watermark-embed", "options": {}},
         {"files": (made_file("a.jpg"), made_file("b.jpg"))},
     ],

@@ -123,12 +123,18 @@ def test_an_outage_of_the_storage_leaves_the_order_as_one_that_may_be_paid(begin
     assert_bought_once(shop, service, pictures)
 
 
-def test_a_picture_that_changed_before_its_upload_comes_back_and_others_go_on(begin: Open) -> None:
-    shop, service = begin()
+def pour_unsent(shop: Shop, service: Sandbox) -> dict[str, bytes]:
+    """Drop pictures that go into one order, whose uploads fail once."""
     pictures = pour(shop)
     service.faults.add("upload", "reset_before", times=None)
     shop.work(lambda: has_failed_once(shop))
     service.faults.clear()
+    return pictures
+
+
+def test_a_picture_that_changed_before_its_upload_comes_back_and_others_go_on(begin: Open) -> None:
+    shop, service = begin()
+    pictures = pour_unsent(shop, service)
     work_place(shop, shop.order(), "2.jpg").write_bytes(OTHER)
     shop.pass_time(LATER)
     shop.work(lambda: calls(service, "upload") >= 7)
@@ -145,10 +151,7 @@ def test_a_picture_that_changed_before_its_upload_comes_back_and_others_go_on(be
 
 def test_pictures_that_all_changed_before_their_upload_all_come_back(begin: Open) -> None:
     shop, service = begin()
-    pictures = pour(shop)
-    service.faults.add("upload", "reset_before", times=None)
-    shop.work(lambda: has_failed_once(shop))
-    service.faults.clear()
+    pictures = pour_unsent(shop, service)
     changed = {name: sample("jpeg", width=64, height=48, seed=90 + number) for number, name in enumerate(pictures)}
     for name, content in changed.items():
         work_place(shop, shop.order(), name).write_bytes(content)

@@ -214,17 +214,22 @@ def test_an_unknown_code_or_none_is_a_failure_as_any(begin: Open, code: str) -> 
     assert len(service.orders) == 1
 
 
-def test_an_order_over_which_it_dies_three_times_is_split_and_paid_once(begin: Open) -> None:
-    shop, service = begin()
+def die_three_times_over_one_order(shop: Shop, service: Sandbox) -> None:
+    """Drop one more picture, and die over the order of all before it is made; then go on to the end."""
     service.faults.add("create", "answer", times=None, status=503)
     shop.drop("a.jpg")
-    shop.drop("b.jpg", OTHER)
     shop.work(lambda: shop.orders() and shop.order().failures)
     for _ in range(3):
         shop.die_over_its_order()
     service.faults.clear()
     shop.pass_time(timing.LONGEST_BACKOFF_SECONDS)
     shop.to_the_end()
+
+
+def test_an_order_over_which_it_dies_three_times_is_split_and_paid_once(begin: Open) -> None:
+    shop, service = begin()
+    shop.drop("b.jpg", OTHER)
+    die_three_times_over_one_order(shop, service)
     assert shop.files("outbox") == ["a.jpg", "b.jpg"]
     assert sorted(order.files for order in service.orders.values()) == [("a.jpg",), ("b.jpg",)]
     assert service.paid == 2
@@ -232,14 +237,7 @@ def test_an_order_over_which_it_dies_three_times_is_split_and_paid_once(begin: O
 
 def test_a_picture_over_which_it_dies_three_times_by_itself_is_given_up(begin: Open) -> None:
     shop, service = begin()
-    service.faults.add("create", "answer", times=None, status=503)
-    shop.drop("a.jpg")
-    shop.work(lambda: shop.orders() and shop.order().failures)
-    for _ in range(3):
-        shop.die_over_its_order()
-    service.faults.clear()
-    shop.pass_time(timing.LONGEST_BACKOFF_SECONDS)
-    shop.to_the_end()
+    die_three_times_over_one_order(shop, service)
     assert shop.files("quarantine") == ["a.jpg", "a.jpg.why.txt"]
     said = (shop.folder("quarantine") / "a.jpg.why.txt").read_text()
     assert "What happened: Watchfolder died 3 times while it worked on this picture." in said

@@ -214,6 +214,9 @@ class Claim(NamedTuple):
         return made_order(file, inbox=self.inbox, state=State.CLAIMED, times=times)
 
 
+OTHERS = [(claim, False) for claim in (Claim(content=OTHER), Claim(at=BEFORE), Claim(name="b.jpg"), Claim("first"))]
+
+
 @pytest.mark.parametrize(
     ("claim", "is_taken"),
     [
@@ -224,12 +227,9 @@ class Claim(NamedTuple):
         (Claim(has_part=True, is_link=True, is_hashed=False), True),
         (Claim(has_part=True), False),  # a copy that somebody put there
         (Claim(has_part=True, is_gone=True), True),
-        (Claim(content=OTHER), False),
         (Claim(content=OTHER, is_hashed=False), False),
         (Claim(is_hashed=False, is_gone=True), False),
-        (Claim(at=BEFORE), False),
-        (Claim(name="b.jpg"), False),
-        (Claim(inbox="first"), False),
+        *OTHERS,
     ],
 )
 def test_what_the_next_inbox_works_on_is_the_result_if_it_was_claimed_since(
@@ -252,16 +252,7 @@ def test_what_the_next_inbox_works_on_is_the_result_if_it_was_claimed_since(
     assert is_taken_by_the_next(shop, part) is is_taken
 
 
-@pytest.mark.parametrize(
-    ("claim", "is_taken"),
-    [
-        (Claim(), True),
-        (Claim(content=OTHER), False),
-        (Claim(at=BEFORE), False),
-        (Claim(name="b.jpg"), False),
-        (Claim(inbox="first"), False),
-    ],
-)
+@pytest.mark.parametrize(("claim", "is_taken"), [(Claim(), True), *OTHERS])
 def test_what_the_next_inbox_has_ended_is_the_result_if_it_was_claimed_since(
     row: Row, claim: Claim, *, is_taken: bool
 ) -> None:

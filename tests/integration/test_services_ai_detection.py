@@ -18,8 +18,8 @@ from watchfolder.errors import FolderFault
 from watchfolder.order import Order, State
 from watchfolder.pipeline import timing
 from watchfolder.publish import FindingPublisher, originals
-from watchfolder.publish.findings import _Sidecar as FindingNote
 from watchfolder.publish.free_names import free_name
+from watchfolder.publish.notes import PictureNote
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 from watchfolder.services import tables
@@ -336,7 +336,7 @@ def test_without_a_list_each_is_looked_at_by_itself(begin: Open) -> None:
 
 DEATHS = {  # what dies, and whether it has done its work by then
     "before the name": (FindingPublisher, "deliver", False),
-    "before the sidecar": (FindingNote, "write", False),
+    "before the sidecar": (PictureNote, "write", False),
     "before the move": (disk, "move", False),
     "after the move": (FindingPublisher, "deliver", True),
     "before the ledger": (tables, "enter", False),

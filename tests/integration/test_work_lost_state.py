@@ -167,6 +167,7 @@ def test_a_paid_order_is_not_parted_while_the_service_is_doubted(tmp_path: Path,
         ),
         ("watermark-embed", False, "Ask the service's support for the order whose key the note beside it has."),
     ],
+    ids=["found by its name", "not found by its name", "found by its key alone"],
 )
 def test_one_picture_of_many_taken_up_again_by_itself_is_not_bought_again(
     tmp_path: Path, sandbox: Sandbox, bought: str, words: str, *, is_known: bool

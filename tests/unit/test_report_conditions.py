@@ -240,7 +240,7 @@ def test_pictures_out_of_reach_come_with_a_count_a_folder_and_what_to_type() -> 
 def test_pictures_out_of_reach_without_a_remedy_are_to_be_copied_again() -> None:
     closed = (OutOfReach(folder="/srv/in/x", files=0, reason="no answer"),)
     told = found(inboxes={"a": InboxSnapshot(is_open=True, closed=closed)})
-    assert headline(told) == ("a: what is in a folder cannot be taken (/srv/in/x: no answer). Copy them there again")
+    assert headline(told) == "a: what is in a folder cannot be taken (/srv/in/x: no answer). Copy them there again"
 
 
 def test_each_remedy_for_pictures_out_of_reach_is_typed_once() -> None:
